@@ -1,0 +1,159 @@
+/**
+ * The host port: what a Lightning node must offer so that a factory can be plugged into it. LDK's traits are the model: the
+ * core does no I/O, the host calls `HostHandlers` and executes `Host` calls. Each call says what it owes; what loses
+ * funds when it is broken is marked so.
+ */
+import type { BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat, Txid } from '../units/index.js'
+
+export interface HostCaps {
+  /** For messages to people: `Core Lightning v26.06.6`. */
+  readonly name: string
+  /** Smallest channel reserve that the host can open with. */
+  readonly minReserve: Sat
+  /** The HTLC decision may name the outgoing channel. */
+  readonly choosesForwardingChannel: boolean
+  /** Every forward passes `htlc`. Where false, gated channels must be reached by intercept SCIDs. */
+  readonly gatesAllForwards: boolean
+  readonly pendingOpensPerPeer: number
+  /** A channel can be forgotten without its commitment being broadcast. */
+  readonly dropsChannels: boolean
+}
+
+export interface PeerInfo {
+  readonly id: NodeId
+  readonly connected: boolean
+  /** Feature bit 271 (or 270) in its `init`; false while not connected. */
+  readonly factories: boolean
+}
+
+export type ChannelState = 'opening' | 'normal' | 'closing' | 'closed'
+
+export interface HostChannel {
+  readonly peer: NodeId
+  /** BOLT 2 channel_id, 64 hex characters. */
+  readonly channelId: string
+  readonly funding: OutPoint
+  readonly capacity: Sat
+  readonly ours: Msat
+  /** HTLCs in either direction that are not settled yet. */
+  readonly pendingHtlcs: number
+  readonly state: ChannelState
+  /** Local alias SCID, for routes. */
+  readonly alias: string | undefined
+}
+
+/** Is the funding script the 2-of-2 of us and this peer? `unknown`: this host can't tell; `why` says so to the operator. */
+export type FundingCheck =
+  | { readonly result: 'ours'; readonly script: Uint8Array }
+  | { readonly result: 'unknown'; readonly why: string }
+
+export interface BroadcastResult {
+  readonly accepted: boolean
+  /** The backend's own words when it refused. */
+  readonly error: string | undefined
+}
+
+export interface FundingTx {
+  /** Unsigned PSBT, base64. The host keeps its inputs reserved until `fundingRelease` or broadcast, across restarts. */
+  readonly psbt: string
+  readonly txid: Txid
+  readonly vout: number
+}
+
+export interface Host {
+  readonly nodeId: NodeId
+  readonly caps: HostCaps
+  /** 32 bytes, the same for the same seed and label, for ever: factory keys are derived from it. */
+  deriveSecret(label: string): Promise<Uint8Array>
+  peers(): Promise<PeerInfo[]>
+  /** Body of a Lightning message of type 32800 (without the type). May reject when the peer is gone; never queues. */
+  send(peer: NodeId, body: Uint8Array): Promise<void>
+
+  /** A new receiving script of the host's wallet (witness program). */
+  newScript(): Promise<Uint8Array>
+  /** An unsigned transaction with this output, its inputs reserved. Its txid must not change by signing. @throws `insufficient_funds` */
+  fundingPrepare(script: Uint8Array, amount: Sat): Promise<FundingTx>
+  /** Free the inputs. Idempotent. */
+  fundingRelease(funding: FundingTx): Promise<void>
+  /** Sign and broadcast. Owes: refuses when signing changed the txid. Idempotent: a transaction already known is success. */
+  fundingBroadcast(funding: FundingTx): Promise<void>
+
+  /** Ask `peer` to open a zero-conf private anchors channel; returns the funding script (P2WSH). Cancelled by a disconnect. */
+  openStart(open: { peer: NodeId; capacity: Sat; push: Msat }): Promise<{ script: Uint8Array }>
+  /**
+   * Complete it on an outpoint that is not on chain. Owes: never broadcasts anything; an abort before `release` leaves no
+   * claim of the peer on us.
+   */
+  openComplete(open: {
+    peer: NodeId
+    /** Legacy serialisation of the unsigned leaf. */
+    leaf: Uint8Array
+    /** What the leaf's input spends. */
+    prevout: { amount: Sat; script: Uint8Array }
+    vout: number
+    script: Uint8Array
+    capacity: Sat
+  }): Promise<{ channelId: string }>
+  /** Forget a started open. Idempotent. */
+  openCancel(peer: NodeId): Promise<void>
+  /** The channel must survive from now on: called before the funding is broadcast. LOSES FUNDS when skipped. Idempotent. */
+  release(channelId: string): Promise<void>
+  /** Forget a channel whose funding can never appear (aborted before funding, or closed cooperatively). Best effort, idempotent. */
+  drop(peer: NodeId, channelId: string): Promise<void>
+  /** Start a unilateral close. The host re-sends its commitment until it confirms. Idempotent. */
+  forceClose(peer: NodeId, channelId: string): Promise<void>
+  channels(): Promise<HostChannel[]>
+  checkFunding(channelId: string): Promise<FundingCheck>
+
+  height(): Promise<BlockHeight>
+  /** Raw block of the best chain, or undefined when the height is not there yet. */
+  block(height: BlockHeight): Promise<{ hash: string; raw: Uint8Array } | undefined>
+  /** Unspent output (mempool included). */
+  utxo(outpoint: OutPoint): Promise<{ amount: Sat; script: Uint8Array } | undefined>
+  broadcast(tx: Uint8Array): Promise<BroadcastResult>
+  log(level: 'debug' | 'info' | 'warn' | 'error', text: string): void
+}
+
+/** A peer wants to open a channel to us. */
+export interface OpenRequest {
+  readonly peer: NodeId
+  readonly capacity: Sat
+  readonly push: Msat
+  /** channel_type bits of the open, ascending; undefined when the peer sent none. */
+  readonly channelType: readonly number[] | undefined
+}
+
+export type OpenDecision =
+  /** Announced by a ceremony: zero confirmations, reserve as low as the host can. */
+  | { readonly kind: 'factory'; readonly instance: InstanceId }
+  /** Not ours: the host does what it always does, and never grants zero-conf on our word. */
+  | { readonly kind: 'ordinary' }
+  | { readonly kind: 'refuse'; readonly reason: string }
+
+/** An HTLC that was offered to us, before anything is done with it. */
+export interface HtlcEvent {
+  /** Channel it came in on. */
+  readonly inChannelId: string
+  /** Channel it should leave by; undefined when we are the payee. */
+  readonly outChannelId: string | undefined
+  readonly amountIn: Msat
+  readonly amountOut: Msat | undefined
+  readonly cltvIn: number
+  readonly cltvOut: number | undefined
+  readonly height: BlockHeight
+}
+
+/** `failure` is a BOLT 4 failure message in hex (code first), `reason` goes to the log. */
+export type HtlcDecision =
+  | { readonly kind: 'continue' }
+  | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
+
+/** What the host calls. All are idempotent: hosts repeat events after a restart. */
+export interface HostHandlers {
+  message(peer: NodeId, body: Uint8Array): Promise<void>
+  peerConnected(peer: NodeId): Promise<void>
+  peerDisconnected(peer: NodeId): Promise<void>
+  openRequest(request: OpenRequest): OpenDecision
+  htlc(event: HtlcEvent): HtlcDecision
+  block(height: BlockHeight): Promise<void>
+}

@@ -1,0 +1,198 @@
+/**
+ * The ceremony's messages, as they travel inside `factory_piggyback_payload`. Each is
+ * `u16 kind | 32 instance_id | fields in this order | tlv_stream` (the stream is for extensions; it's OK to be odd). Even
+ * kinds must be understood. Integers are big-endian; a txid travels in internal byte order. Lists carry a u16 count (u8 where
+ * said). "LSP" and "client" say who may send.
+ *
+ * Byte strings are fixed where a length is given.
+ */
+
+/** Values of `u16 kind`. */
+export const PayloadKind = {
+  invite: 2,
+  accept: 4,
+  refuse: 6,
+  propose: 8,
+  nonces: 10,
+  aggregatedNonces: 12,
+  partialSignatures: 14,
+  signatures: 16,
+  stored: 18,
+  channelReady: 20,
+  fundingBroadcast: 22,
+  abort: 24,
+  sync: 26,
+  closePropose: 28,
+  closeNonce: 30,
+  closeAggregatedNonce: 32,
+  closePartialSignature: 34,
+  closeComplete: 36,
+} as const
+
+interface Base {
+  /** 32 bytes. */
+  readonly instanceId: Uint8Array
+}
+
+/** Shape and timing of the tree. 23 bytes. */
+export interface WireTreeParams {
+  readonly arity: number // u8
+  readonly fanout: number // u8
+  readonly states: number // u8
+  readonly step: number // u16 blocks
+  readonly confirmationMargin: number // u16 blocks
+  readonly safetyMargin: number // u16 blocks
+  readonly stockCsv: number // u16 blocks
+  readonly stockPerClient: bigint // u64 sat
+  readonly feerate: number // u32 sat per 1000 vB
+}
+
+/** LSP: an offer. The client answers `accept` or `refuse` within `respondWithin` seconds. */
+export interface Invite extends Base {
+  readonly kind: 'invite'
+  readonly capacity: bigint // u64 sat, of this client's channel
+  readonly push: bigint // u64 msat, the client's balance at the start
+  readonly expiry: number // u32 block height
+  readonly earlyWarning: number // u16 blocks, W
+  readonly clients: number // u16, how many are invited
+  readonly respondWithin: number // u16 seconds
+  readonly params: WireTreeParams
+}
+
+/** Client: yes, with its fresh factory key. */
+export interface Accept extends Base {
+  readonly kind: 'accept'
+  readonly factoryKey: Uint8Array // 33
+  /** Random; with the node's seed it gives the factory key back, and keeps keys fresh when an instance_id comes twice. */
+  readonly keySalt: Uint8Array // 16
+  readonly payoutScript: Uint8Array // u8 length, 22..42
+}
+
+/** Client: no. */
+export interface Refuse extends Base {
+  readonly kind: 'refuse'
+  readonly reason: string // u8 length, UTF-8
+}
+
+export interface WireOutput {
+  readonly amount: bigint // u64 sat
+  readonly script: Uint8Array // u8 length, 1..42
+}
+
+/** LSP: everything a client needs to rebuild its path (core `tree/`). */
+export interface Propose extends Base {
+  readonly kind: 'propose'
+  readonly clientIndex: number // u16, 1..N
+  readonly fundingTxid: Uint8Array // 32, internal byte order
+  readonly fundingVout: number // u16
+  readonly fundingAmount: bigint // u64 sat
+  readonly channelScript: Uint8Array // 34, P2WSH
+  readonly poisonHash: Uint8Array // 32
+  readonly keys: readonly Uint8Array[] // u16 count, 33 each, LSP first
+  /** Per path transaction, the outputs that are not the client's own. */
+  readonly siblings: readonly (readonly WireOutput[])[] // u16 count of u8 counts
+}
+
+/** Client: one public nonce per path transaction. */
+export interface Nonces extends Base {
+  readonly kind: 'nonces'
+  readonly nonces: readonly Uint8Array[] // u16 count, 66 each
+}
+
+/** LSP: the aggregate of all signers' nonces, per path transaction. */
+export interface AggregatedNonces extends Base {
+  readonly kind: 'aggregated_nonces'
+  readonly nonces: readonly Uint8Array[] // u16 count, 66 each
+}
+
+/** Client. */
+export interface PartialSignatures extends Base {
+  readonly kind: 'partial_signatures'
+  readonly signatures: readonly Uint8Array[] // u16 count, 32 each
+}
+
+/** LSP: final BIP-340 signatures. */
+export interface Signatures extends Base {
+  readonly kind: 'signatures'
+  readonly signatures: readonly Uint8Array[] // u16 count, 64 each
+}
+
+/** Client: all signatures verified and on disk. */
+export interface Stored extends Base {
+  readonly kind: 'stored'
+}
+
+/** Client: the channel exists on the agreed outpoint, with the agreed amount and script. */
+export interface ChannelReady extends Base {
+  readonly kind: 'channel_ready'
+  readonly channelId: Uint8Array // 32
+}
+
+/** LSP: the funding transaction is signed and broadcast. */
+export interface FundingBroadcast extends Base {
+  readonly kind: 'funding_broadcast'
+}
+
+/** Either side, before the funding is broadcast (creation) or before a partial signature is given (closing). */
+export interface Abort extends Base {
+  readonly kind: 'abort'
+  readonly reason: string // u16 length, UTF-8
+}
+
+/** Either side on (re)connection, per live instance: where I stand. */
+export interface Sync extends Base {
+  readonly kind: 'sync'
+  /** Name of the sender's stage, see `ceremony/`. u8 length, UTF-8. */
+  readonly stage: string
+}
+
+/** LSP: close the factory in one transaction that pays everyone. */
+export interface ClosePropose extends Base {
+  readonly kind: 'close_propose'
+  /** The client's balance as the LSP sees it. */
+  readonly balance: bigint // u64 msat
+  readonly lockTime: number // u32
+  readonly outputs: readonly WireOutput[] // u16 count; all outputs, in order
+}
+
+/** Client: balance agreed and frozen; its nonce for the funding output. */
+export interface CloseNonce extends Base {
+  readonly kind: 'close_nonce'
+  readonly nonce: Uint8Array // 66
+}
+
+export interface CloseAggregatedNonce extends Base {
+  readonly kind: 'close_aggregated_nonce'
+  readonly nonce: Uint8Array // 66
+}
+
+export interface ClosePartialSignature extends Base {
+  readonly kind: 'close_partial_signature'
+  readonly signature: Uint8Array // 32
+}
+
+/** LSP: the final signature; the close is broadcast. */
+export interface CloseComplete extends Base {
+  readonly kind: 'close_complete'
+  readonly signature: Uint8Array // 64
+}
+
+export type Payload =
+  | Invite
+  | Accept
+  | Refuse
+  | Propose
+  | Nonces
+  | AggregatedNonces
+  | PartialSignatures
+  | Signatures
+  | Stored
+  | ChannelReady
+  | FundingBroadcast
+  | Abort
+  | Sync
+  | ClosePropose
+  | CloseNonce
+  | CloseAggregatedNonce
+  | ClosePartialSignature
+  | CloseComplete
