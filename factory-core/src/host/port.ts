@@ -38,6 +38,8 @@ export interface HostChannel {
   /** HTLCs in either direction that are not settled yet. */
   readonly pendingHtlcs: number
   readonly state: ChannelState
+  /** The funding output was seen in a block by the host (false for every healthy factory channel). */
+  readonly onChain: boolean
   /** Local alias SCID, for routes. */
   readonly alias: string | undefined
 }
@@ -156,4 +158,6 @@ export interface HostHandlers {
   openRequest(request: OpenRequest): OpenDecision
   htlc(event: HtlcEvent): HtlcDecision
   block(height: BlockHeight): Promise<void>
+  /** A channel appeared or changed its state; the handler looks at `channels()` itself. */
+  channelsChanged(): Promise<void>
 }

@@ -1,0 +1,166 @@
+/**
+ * What an operator can ask of a factory node, on any host. A host's commands (Core Lightning: `factory-*`) are thin shells
+ * around it. Every method throws only FactoryError.
+ */
+import type { TreeParams } from '../tree/types.js'
+import type { Blocks, BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat } from '../units/index.js'
+import type { StoredLog } from '../store/port.js'
+
+/** Where a factory stands, as people see it; the machines' own stages are finer (`stage`). */
+export type Phase =
+  | 'forming' // ceremony under way, nothing on chain
+  | 'confirming' // funding broadcast, not deep enough
+  | 'active'
+  | 'closing' // cooperative close under way or unconfirmed
+  | 'closed'
+  | 'exiting' // this node publishes its path
+  | 'exited'
+  | 'aborted' // nothing was ever on chain
+
+export interface CreateRequest {
+  readonly clients: readonly { readonly id: NodeId; readonly capacity: Sat; readonly push: Msat }[]
+  /** Blocks from now to the expiry; refused under W + 144. */
+  readonly lifetime: Blocks
+  readonly params: TreeParams
+  /** Seconds that a client may take for one step. */
+  readonly stepTimeout: number
+}
+
+export interface CreateResult {
+  readonly instance: InstanceId
+  readonly funding: OutPoint
+  readonly fundingAmount: Sat
+}
+
+export interface ChannelSummary {
+  readonly peer: NodeId
+  readonly channelId: string | undefined
+  readonly capacity: Sat
+  /** Our balance; undefined while the channel does not exist. */
+  readonly ours: Msat | undefined
+  readonly outpoint: OutPoint | undefined
+}
+
+export interface FactorySummary {
+  readonly instance: InstanceId
+  readonly role: 'lsp' | 'client'
+  readonly phase: Phase
+  /** The machine's stage, for experts. */
+  readonly stage: string
+  readonly lsp: NodeId
+  readonly clients: number
+  readonly funding: OutPoint | undefined
+  readonly fundingAmount: Sat | undefined
+  readonly expiry: BlockHeight
+  readonly earlyWarning: Blocks
+  readonly channels: readonly ChannelSummary[]
+  /** Why it was aborted, or what the operator must know now. */
+  readonly notice: string | undefined
+}
+
+export interface PathTxSummary {
+  readonly id: string
+  readonly role: string
+  readonly class: string
+  readonly txid: string
+  readonly vsize: number
+  readonly fee: Sat
+  readonly amount: Sat
+  readonly sequence: number
+  readonly lockTime: number
+  readonly signed: boolean
+  /** Height of the block that holds it, while we watch it. */
+  readonly confirmed: BlockHeight | undefined
+}
+
+export interface FactoryDetails extends FactorySummary {
+  readonly params: TreeParams
+  /** The transactions we hold: all of the tree (LSP) or our path (client). */
+  readonly transactions: readonly PathTxSummary[]
+  readonly exit: {
+    readonly transactions: number
+    readonly vsize: number
+    /** Built into the transactions: paid already. */
+    readonly fee: Sat
+    /** Blocks from the decision to the channel output on chain, at the most. */
+    readonly blocks: Blocks
+  }
+  /** What the distributions pay us at the least (client). */
+  readonly coverage: Sat | undefined
+  /** Last block at which a HTLC may be added. */
+  readonly lastHtlcHeight: BlockHeight
+  /** What this node does next by itself, in one sentence. */
+  readonly next: string
+}
+
+/** Consent of a client's operator. */
+export interface Policy {
+  /** LSPs whose invitations are answered automatically, within the limits. Others are kept for `answer`. */
+  readonly autoAccept: readonly NodeId[]
+  readonly minCapacity: Sat
+  readonly maxCapacity: Sat
+  /** Blocks from now to the expiry. */
+  readonly minLifetime: Blocks
+  readonly maxLifetime: Blocks
+  readonly maxEarlyWarning: Blocks
+  readonly maxClients: number
+  /** sat per 1000 vB built into the tree. */
+  readonly maxFeerate: number
+  /** Confirmations of the funding before HTLCs flow. */
+  readonly minDepth: number
+}
+
+export interface PendingInvite {
+  readonly instance: InstanceId
+  readonly lsp: NodeId
+  readonly capacity: Sat
+  readonly push: Msat
+  readonly clients: number
+  readonly expiry: BlockHeight
+  readonly earlyWarning: Blocks
+  readonly params: TreeParams
+  /** Unix seconds. */
+  readonly answerBefore: number
+}
+
+export interface PeerSummary {
+  readonly id: NodeId
+  readonly connected: boolean
+  /** `ours`: speaks our protocol; `other`: another factory protocol (named); `none`: no factories; `unknown`: not announced yet. */
+  readonly protocol: 'ours' | 'other' | 'none' | 'unknown'
+  readonly names: readonly string[]
+}
+
+/** One of our channels as the HTLC rules see it. */
+export interface GatedChannel {
+  readonly instance: InstanceId
+  readonly role: 'lsp' | 'client'
+  /** `shut`: not confirmed, frozen by a close, or exiting. */
+  readonly gate: 'open' | 'shut'
+  readonly earlyWarning: Blocks
+  readonly expiry: BlockHeight
+  readonly confirmationMargin: Blocks
+}
+
+export interface FactoryApi {
+  readonly nodeId: NodeId
+  /** Resolves when the funding is broadcast. @throws `aborted`, `peer_*`, `insufficient_funds`, `early_warning_unpayable`, … */
+  create(request: CreateRequest): Promise<CreateResult>
+  list(): Promise<FactorySummary[]>
+  show(instance: InstanceId): Promise<FactoryDetails>
+  peers(): Promise<PeerSummary[]>
+  invites(): PendingInvite[]
+  /** Accept or refuse a pending invitation. */
+  answer(instance: InstanceId, accept: boolean, reason?: string): Promise<void>
+  policy(): Policy
+  setPolicy(policy: Policy): void
+  /** Give up a factory that is still forming. */
+  abort(instance: InstanceId, reason: string): Promise<void>
+  /** LSP: one transaction that pays everyone its balance. Resolves when it is broadcast. `feerate`: sat per 1000 vB. */
+  close(instance: InstanceId, feerate: number): Promise<{ txid: string; fee: Sat; vsize: number; ours: Sat }>
+  /** Publish our path, level by level, then close our channel unilaterally. Returns the plan; the rest happens block by block. */
+  exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }>
+  /** The factory's channels that are live on this node, for invoices and payments. */
+  gated(channelId: string): GatedChannel | undefined
+  log(filter: { instance?: InstanceId | undefined; after?: number | undefined; limit?: number | undefined }): StoredLog[]
+}
