@@ -4,7 +4,8 @@
  * kinds must be understood. Integers are big-endian; a txid travels in internal byte order. Lists carry a u16 count (u8 where
  * said). "LSP" and "client" say who may send.
  *
- * Byte strings are fixed where a length is given.
+ * Byte strings are fixed where a length is given. A payload that does not fit one piggyback message travels in fragments
+ * (kind 0, `split.ts`). Normative text: docs/protocol.md.
  */
 
 /** Values of `u16 kind`. */
@@ -71,7 +72,7 @@ export interface Accept extends Base {
 /** Client: no. */
 export interface Refuse extends Base {
   readonly kind: 'refuse'
-  readonly reason: string // u8 length, UTF-8
+  readonly reason: string // u8 length, printable UTF-8 (text.ts)
 }
 
 export interface WireOutput {
@@ -88,33 +89,33 @@ export interface Propose extends Base {
   readonly fundingAmount: bigint // u64 sat
   readonly channelScript: Uint8Array // 34, P2WSH
   readonly poisonHash: Uint8Array // 32
-  readonly keys: readonly Uint8Array[] // u16 count, 33 each, LSP first
+  readonly keys: readonly Uint8Array[] // u16 count 2..2001, 33 each, LSP first
   /** Per path transaction, the outputs that are not the client's own. */
-  readonly siblings: readonly (readonly WireOutput[])[] // u16 count of u8 counts
+  readonly siblings: readonly (readonly WireOutput[])[] // u16 count 1..64 of u8 counts 0..64
 }
 
 /** Client: one public nonce per path transaction. */
 export interface Nonces extends Base {
   readonly kind: 'nonces'
-  readonly nonces: readonly Uint8Array[] // u16 count, 66 each
+  readonly nonces: readonly Uint8Array[] // u16 count 1..64, 66 each
 }
 
 /** LSP: the aggregate of all signers' nonces, per path transaction. */
 export interface AggregatedNonces extends Base {
   readonly kind: 'aggregated_nonces'
-  readonly nonces: readonly Uint8Array[] // u16 count, 66 each
+  readonly nonces: readonly Uint8Array[] // u16 count 1..64, 66 each
 }
 
 /** Client. */
 export interface PartialSignatures extends Base {
   readonly kind: 'partial_signatures'
-  readonly signatures: readonly Uint8Array[] // u16 count, 32 each
+  readonly signatures: readonly Uint8Array[] // u16 count 1..64, 32 each
 }
 
 /** LSP: final BIP-340 signatures. */
 export interface Signatures extends Base {
   readonly kind: 'signatures'
-  readonly signatures: readonly Uint8Array[] // u16 count, 64 each
+  readonly signatures: readonly Uint8Array[] // u16 count 1..64, 64 each
 }
 
 /** Client: all signatures verified and on disk. */
@@ -136,13 +137,13 @@ export interface FundingBroadcast extends Base {
 /** Either side, before the funding is broadcast (creation) or before a partial signature is given (closing). */
 export interface Abort extends Base {
   readonly kind: 'abort'
-  readonly reason: string // u16 length, UTF-8
+  readonly reason: string // u16 length 0..1024, printable UTF-8
 }
 
 /** Either side on (re)connection, per live instance: where I stand. */
 export interface Sync extends Base {
   readonly kind: 'sync'
-  /** Name of the sender's stage, see `ceremony/`. u8 length, UTF-8. */
+  /** Name of the sender's stage, see `ceremony/`. u8 length, 1 at least, printable UTF-8. */
   readonly stage: string
 }
 
@@ -152,7 +153,7 @@ export interface ClosePropose extends Base {
   /** The client's balance as the LSP sees it. */
   readonly balance: bigint // u64 msat
   readonly lockTime: number // u32
-  readonly outputs: readonly WireOutput[] // u16 count; all outputs, in order
+  readonly outputs: readonly WireOutput[] // u16 count 1..2001; all outputs, in order
 }
 
 /** Client: balance agreed and frozen; its nonce for the funding output. */

@@ -1,0 +1,187 @@
+/** Layout of every payload, in the order of docs/protocol.md. The types with the meaning of each field are in `types.ts`. */
+import { FactoryError } from '../error.js'
+import {
+  aggregateNonce,
+  checked,
+  fixed,
+  height,
+  list,
+  msat,
+  point,
+  publicNonce,
+  sat,
+  sized,
+  struct,
+  text,
+  u16,
+  u32,
+  u8,
+  type Field,
+} from '../field.js'
+import type { UnknownOdd } from '../blip56/messages.js'
+import { Reader } from '../reader.js'
+import { decodeTlvStream } from '../stream.js'
+import { Writer } from '../writer.js'
+import { PayloadKind, type Payload, type Propose, type WireOutput, type WireTreeParams } from './types.js'
+
+/** Largest payload, in bytes, after reassembly. */
+export const MAX_PAYLOAD = 1 << 20
+/** Bounds of counts: LSP and 2000 clients, and what a path may hold. */
+export const MAX_PARTICIPANTS = 2001
+export const MAX_PATH = 64
+/** In bytes of UTF-8; `clipText` cuts to it. */
+export const MAX_REFUSE_REASON = 255
+export const MAX_ABORT_REASON = 1024
+
+type Named<K extends Payload['kind']> = Extract<Payload, { kind: K }>
+type FieldsOf<K extends Payload['kind']> = Omit<Named<K>, 'kind'>
+
+const hash32 = fixed(32)
+const base = { instanceId: hash32 }
+const perPath = <T>(item: Field<T>): Field<readonly T[]> => list(u16, item, 1, MAX_PATH)
+
+const output = struct<WireOutput>({ amount: sat, script: sized(u8, 1, 42) })
+
+const params = struct<WireTreeParams>({
+  arity: u8,
+  fanout: u8,
+  states: u8,
+  step: u16,
+  confirmationMargin: u16,
+  safetyMargin: u16,
+  stockCsv: u16,
+  stockPerClient: sat,
+  feerate: u32,
+})
+
+const propose = checked(
+  struct<Omit<Propose, 'kind'>>({
+    ...base,
+    clientIndex: u16,
+    fundingTxid: hash32,
+    fundingVout: u16,
+    fundingAmount: sat,
+    channelScript: fixed(34),
+    poisonHash: hash32,
+    keys: list(u16, point, 2, MAX_PARTICIPANTS),
+    siblings: perPath(list(u8, output, 0, MAX_PATH)),
+  }),
+  (p) => {
+    if (p.clientIndex < 1 || p.clientIndex >= p.keys.length) {
+      throw new FactoryError('wire_value', `clientIndex: ${p.clientIndex}, with ${p.keys.length} keys`)
+    }
+  },
+)
+
+const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonly fields: Field<FieldsOf<K>> } } = {
+  invite: {
+    id: PayloadKind.invite,
+    fields: struct<FieldsOf<'invite'>>({
+      ...base,
+      capacity: sat,
+      push: msat,
+      expiry: height,
+      earlyWarning: u16,
+      clients: u16,
+      respondWithin: u16,
+      params,
+    }),
+  },
+  accept: {
+    id: PayloadKind.accept,
+    fields: struct<FieldsOf<'accept'>>({
+      ...base,
+      factoryKey: point,
+      keySalt: fixed(16),
+      payoutScript: sized(u8, 22, 42),
+    }),
+  },
+  refuse: {
+    id: PayloadKind.refuse,
+    fields: struct<FieldsOf<'refuse'>>({ ...base, reason: text(u8, 0, MAX_REFUSE_REASON) }),
+  },
+  propose: { id: PayloadKind.propose, fields: propose },
+  nonces: { id: PayloadKind.nonces, fields: struct<FieldsOf<'nonces'>>({ ...base, nonces: perPath(publicNonce) }) },
+  aggregated_nonces: {
+    id: PayloadKind.aggregatedNonces,
+    fields: struct<FieldsOf<'aggregated_nonces'>>({ ...base, nonces: perPath(aggregateNonce) }),
+  },
+  partial_signatures: {
+    id: PayloadKind.partialSignatures,
+    fields: struct<FieldsOf<'partial_signatures'>>({ ...base, signatures: perPath(fixed(32)) }),
+  },
+  signatures: {
+    id: PayloadKind.signatures,
+    fields: struct<FieldsOf<'signatures'>>({ ...base, signatures: perPath(fixed(64)) }),
+  },
+  stored: { id: PayloadKind.stored, fields: struct<FieldsOf<'stored'>>(base) },
+  channel_ready: {
+    id: PayloadKind.channelReady,
+    fields: struct<FieldsOf<'channel_ready'>>({ ...base, channelId: hash32 }),
+  },
+  funding_broadcast: { id: PayloadKind.fundingBroadcast, fields: struct<FieldsOf<'funding_broadcast'>>(base) },
+  abort: {
+    id: PayloadKind.abort,
+    fields: struct<FieldsOf<'abort'>>({ ...base, reason: text(u16, 0, MAX_ABORT_REASON) }),
+  },
+  sync: { id: PayloadKind.sync, fields: struct<FieldsOf<'sync'>>({ ...base, stage: text(u8, 1, 255) }) },
+  close_propose: {
+    id: PayloadKind.closePropose,
+    fields: struct<FieldsOf<'close_propose'>>({
+      ...base,
+      balance: msat,
+      lockTime: u32,
+      outputs: list(u16, output, 1, MAX_PARTICIPANTS),
+    }),
+  },
+  close_nonce: { id: PayloadKind.closeNonce, fields: struct<FieldsOf<'close_nonce'>>({ ...base, nonce: publicNonce }) },
+  close_aggregated_nonce: {
+    id: PayloadKind.closeAggregatedNonce,
+    fields: struct<FieldsOf<'close_aggregated_nonce'>>({ ...base, nonce: aggregateNonce }),
+  },
+  close_partial_signature: {
+    id: PayloadKind.closePartialSignature,
+    fields: struct<FieldsOf<'close_partial_signature'>>({ ...base, signature: fixed(32) }),
+  },
+  close_complete: {
+    id: PayloadKind.closeComplete,
+    fields: struct<FieldsOf<'close_complete'>>({ ...base, signature: fixed(64) }),
+  },
+}
+
+const kinds = Object.keys(layouts) as Payload['kind'][]
+const kindOf: ReadonlyMap<number, Payload['kind']> = new Map(kinds.map((kind) => [layouts[kind].id, kind]))
+
+/**
+ * `u16 kind | fields`, without extensions.
+ *
+ * @throws `wire_length`, `wire_limit`, `wire_value` for fields that can't be sent.
+ */
+export function encodePayload(p: Payload): Uint8Array {
+  const { id, fields }: { id: number; fields: Field<object> } = layouts[p.kind]
+  const writer = new Writer().u16(id)
+  fields.write(writer, p)
+  return writer.finish()
+}
+
+/**
+ * A whole (reassembled) payload. Unknown odd kinds and unknown odd extension TLVs may be ignored, even ones not.
+ *
+ * @throws `wire_limit` above 1 MiB, `wire_unknown_even`, and whatever a malformed field throws; always a `wire_` code.
+ */
+export function decodePayload(bytes: Uint8Array): Payload | UnknownOdd {
+  if (bytes.length > MAX_PAYLOAD) {
+    throw new FactoryError('wire_limit', `payload of ${bytes.length} bytes, at most ${MAX_PAYLOAD}`)
+  }
+  const reader = new Reader(bytes)
+  const id = reader.u16()
+  const kind = kindOf.get(id)
+  if (kind === undefined) {
+    if (id % 2 === 0) throw new FactoryError('wire_unknown_even', `unknown even payload kind ${id}`)
+    return { kind: 'unknown_odd', id }
+  }
+  const { fields }: { fields: Field<object> } = layouts[kind]
+  const values = fields.read(reader)
+  decodeTlvStream(reader.rest(), [])
+  return { kind, ...values } as Payload
+}
