@@ -40,6 +40,7 @@ export type ErrorCode =
   // store and host
   | 'store_corrupt'
   | 'store_version'
+  | 'store_locked'
   | 'host_failed'
   | 'internal'
 
