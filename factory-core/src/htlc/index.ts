@@ -1,0 +1,3 @@
+export * from './decide.js'
+export * from './failure.js'
+export * from './margins.js'
