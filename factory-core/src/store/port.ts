@@ -14,8 +14,10 @@ export interface SignRecord {
   /** 32 bytes. */
   readonly sighash: Uint8Array
   /**
-   * `increasing`: one sighash per index and indices only grow (children of a kickoff output). `once`: exactly one
-   * sighash for the outpoint and class, whatever the index.
+   * `increasing`: one sighash per index, and a new index is greater than every one on record (children of a kickoff
+   * output). `once`: exactly one sighash for the outpoint and class, whatever the index. Recording the same sighash again
+   * is fine. The first record of an outpoint and class fixes its rule, and the outpoint is global: which instance
+   * recorded it makes no difference.
    */
   readonly rule: 'once' | 'increasing'
 }
@@ -24,7 +26,7 @@ export type Role = 'lsp' | 'client'
 
 /** A value kept beside the state: too large, or too seldom changed, to be rewritten with it. */
 export interface Item {
-  /** e.g. `sig/leaf:3`; at most 200 characters. */
+  /** e.g. `sig/leaf:3`; 1 to 200 printable ASCII characters. Unique in its instance; a later value replaces it. */
   readonly key: string
   readonly value: Uint8Array
 }
@@ -40,7 +42,7 @@ export interface LogEntry {
 export interface Batch {
   readonly instance: InstanceId
   readonly role: Role
-  /** New state of the machine, or undefined to leave it as it is. Serialised by `store/codec`. */
+  /** New state of the machine, or undefined to leave it as it is. Made by `encodeState`. */
   readonly state?: string | undefined
   readonly records: readonly SignRecord[]
   readonly items: readonly Item[]
@@ -55,24 +57,35 @@ export interface StoredMachine {
 
 export interface StoredLog extends LogEntry {
   readonly seq: number
-  /** Unix seconds. */
+  /** Unix seconds, by the node's clock: may go back. `seq` does not. */
   readonly time: number
   readonly instance: InstanceId | undefined
 }
 
 export interface FactoryStore {
   /**
-   * @throws FactoryError `signing_conflict` when a record conflicts (nothing is written)
-   * @throws FactoryError `store_corrupt`, `store_version`, `internal`
+   * Records are admitted in order, also against those before them in the batch. On any error nothing of it is written.
+   * @throws FactoryError `signing_conflict` when a record conflicts
+   * @throws FactoryError `duplicate_instance` when the instance is on record with the other role
+   * @throws FactoryError `bad_parameter` when a key, index or sighash has the wrong form
+   * @throws FactoryError `store_corrupt`, `internal` when the disk fails: the process must stop signing
    */
   commit(batch: Batch): void
+  /** Every instance that has a state, in the order in which they were first committed. */
   machines(): StoredMachine[]
   item(instance: InstanceId, key: string): Uint8Array | undefined
   /** Items whose key starts with `prefix`, in key order. */
   items(instance: InstanceId, prefix: string): Item[]
-  log(filter: { instance?: InstanceId | undefined; after?: number | undefined; limit?: number | undefined }): StoredLog[]
+  /** Lines with `seq` greater than `after`, oldest first, at most `limit`. */
+  log(filter: {
+    instance?: InstanceId | undefined
+    after?: number | undefined
+    limit?: number | undefined
+  }): StoredLog[]
   /** Node-wide values (policy, chain position), not bound to a factory. */
   setting(key: string): string | undefined
+  /** Durable when it returns, as a commit is. */
   setSetting(key: string, value: string): void
+  /** Idempotent. Any other call after it throws `internal`. */
   close(): void
 }

@@ -1,0 +1,1 @@
+export { MemoryDisk, openMemoryStore } from './store.js'

@@ -1,0 +1,103 @@
+/** The store port in memory: for tests and simulations of crashes. Nothing in it survives the process. */
+import { FactoryError } from '@ln-factory/tlv'
+import { outPointKey, type InstanceId } from '../../units/index.js'
+import { checkBatch, checkLogFilter } from '../check.js'
+import { systemClock, type Clock } from '../clock.js'
+import type { Batch, FactoryStore, Item, StoredLog, StoredMachine } from '../port.js'
+import { admit, type Signed } from '../rule.js'
+
+/** What survives the death of a simulated process. Opening it again is a restart: the store opened before is dead. */
+export class MemoryDisk {
+  readonly machines = new Map<InstanceId, { role: Batch['role']; state: string | undefined }>()
+  readonly records = new Map<string, Signed[]>()
+  readonly items = new Map<InstanceId, Map<string, Uint8Array>>()
+  readonly settings = new Map<string, string>()
+  readonly log: StoredLog[] = []
+  owner: object | undefined
+}
+
+export function openMemoryStore(options: { disk?: MemoryDisk; clock?: Clock } = {}): FactoryStore {
+  return new MemoryStore(options.disk ?? new MemoryDisk(), options.clock ?? systemClock)
+}
+
+class MemoryStore implements FactoryStore {
+  readonly #disk: MemoryDisk
+  readonly #clock: Clock
+
+  constructor(disk: MemoryDisk, clock: Clock) {
+    this.#disk = disk
+    this.#clock = clock
+    disk.owner = this
+  }
+
+  commit(batch: Batch): void {
+    const disk = this.#open()
+    checkBatch(batch)
+    const known = disk.machines.get(batch.instance)
+    if (known !== undefined && known.role !== batch.role) {
+      throw new FactoryError('duplicate_instance', `instance ${batch.instance} is known with the role ${known.role}`)
+    }
+    // Nothing is written before the last record is admitted: an error leaves the disk as it was.
+    const fresh = new Map<string, Signed[]>()
+    for (const record of batch.records) {
+      const key = `${outPointKey(record.outpoint)}/${record.class}`
+      const signed = fresh.get(key) ?? disk.records.get(key) ?? []
+      const { index, rule } = record
+      if (admit(record, signed)) fresh.set(key, [...signed, { index, rule, sighash: record.sighash.slice() }])
+    }
+
+    for (const [key, signed] of fresh) disk.records.set(key, signed)
+    disk.machines.set(batch.instance, { role: batch.role, state: batch.state ?? known?.state })
+    const items = disk.items.get(batch.instance) ?? new Map<string, Uint8Array>()
+    disk.items.set(batch.instance, items)
+    for (const { key, value } of batch.items) items.set(key, value.slice())
+    const time = this.#clock()
+    for (const { kind, text } of batch.log) {
+      disk.log.push({ seq: disk.log.length + 1, time, instance: batch.instance, kind, text })
+    }
+  }
+
+  machines(): StoredMachine[] {
+    const out: StoredMachine[] = []
+    for (const [instance, { role, state }] of this.#open().machines) {
+      if (state !== undefined) out.push({ instance, role, state })
+    }
+    return out
+  }
+
+  item(instance: InstanceId, key: string): Uint8Array | undefined {
+    return this.#open().items.get(instance)?.get(key)?.slice()
+  }
+
+  items(instance: InstanceId, prefix: string): Item[] {
+    return [...(this.#open().items.get(instance) ?? [])]
+      .filter(([key]) => key.startsWith(prefix))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => ({ key, value: value.slice() }))
+  }
+
+  log(filter: Parameters<FactoryStore['log']>[0]): StoredLog[] {
+    checkLogFilter(filter)
+    const { instance, after = 0, limit = Number.MAX_SAFE_INTEGER } = filter
+    return this.#open()
+      .log.filter((l) => l.seq > after && (instance === undefined || l.instance === instance))
+      .slice(0, limit)
+  }
+
+  setting(key: string): string | undefined {
+    return this.#open().settings.get(key)
+  }
+
+  setSetting(key: string, value: string): void {
+    this.#open().settings.set(key, value)
+  }
+
+  close(): void {
+    if (this.#disk.owner === this) this.#disk.owner = undefined
+  }
+
+  #open(): MemoryDisk {
+    if (this.#disk.owner !== this) throw new FactoryError('internal', 'the store is closed')
+    return this.#disk
+  }
+}
