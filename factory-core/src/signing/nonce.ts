@@ -95,7 +95,12 @@ export class SecretNonce {
   private constructor(k1: bigint, k2: bigint, purpose: NoncePurpose) {
     this.#k1 = scalarBytes(k1)
     this.#k2 = scalarBytes(k2)
-    this.#purpose = purpose
+    // Copies: what a nonce is for can't be changed through a buffer that somebody else holds.
+    this.#purpose = {
+      publicKey: Uint8Array.from(purpose.publicKey),
+      message: Uint8Array.from(purpose.message),
+      aggregateKey: Uint8Array.from(purpose.aggregateKey),
+    }
   }
 
   static {
