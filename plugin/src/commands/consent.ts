@@ -1,0 +1,77 @@
+/** A client's operator: who may take this node into a factory, and under which terms. */
+import type { Policy } from '@ln-factory/core/runner'
+import { FactoryError } from '@ln-factory/tlv'
+import { z } from 'zod'
+import { amountSat, blockCount, instance, line, node, wholeNumber, yesOrNo } from '../options/values.js'
+import { defineCommand } from './command.js'
+import { inviteResult, policyResult } from './results.js'
+
+const ANY_HEIGHT = 499_999_999
+
+export const join = defineCommand({
+  name: 'factory-join',
+  description: 'List invitations that wait for an answer, or answer one',
+  details:
+    'Without parameters it lists. Invitations of LSPs that the policy accepts from are answered automatically and never appear ' +
+    'here; those that break its limits are refused at once.',
+  params: {
+    instance_id: instance.optional().describe('the invitation to answer'),
+    accept: yesOrNo.optional().describe('true to join (default), false to refuse'),
+    reason: line(200).optional().describe('why it is refused; the LSP is told'),
+  },
+  check: ({ instance_id, accept, reason }) => {
+    if (instance_id === undefined && (accept ?? reason) !== undefined) {
+      throw new FactoryError('bad_parameter', 'factory-join: instance_id is missing')
+    }
+    if (reason !== undefined && accept !== false) {
+      throw new FactoryError('bad_parameter', 'factory-join: reason goes with accept=false only')
+    }
+  },
+  run: async ({ api }, { instance_id, accept = true, reason }) => {
+    if (instance_id === undefined) return { invitations: api.invites().map(inviteResult) }
+    await api.answer(instance_id, accept, reason)
+    return { instance_id, accepted: accept }
+  },
+})
+
+export const policy = defineCommand({
+  name: 'factory-policy',
+  description: 'Show or change which invitations this node accepts',
+  details: 'Without parameters it shows. What is given replaces that limit, and is kept over restarts.',
+  params: {
+    accept_from: z
+      .array(node)
+      .optional()
+      .describe('node ids of LSPs that are accepted within the limits without asking'),
+    min_capacity: amountSat.optional().describe('satoshi of the smallest channel'),
+    max_capacity: amountSat.optional().describe('satoshi of the largest channel'),
+    min_lifetime: blockCount(1, ANY_HEIGHT).optional().describe('fewest blocks to the expiry'),
+    max_lifetime: blockCount(1, ANY_HEIGHT).optional().describe('most blocks to the expiry'),
+    max_early_warning: blockCount(1, 2016).optional().describe('most blocks that an exit must start ahead'),
+    max_clients: wholeNumber(1, 1000).optional().describe('most clients'),
+    max_feerate: wholeNumber(1000, 100_000).optional().describe('highest feerate of the tree, satoshi per 1000 vB'),
+    min_depth: wholeNumber(1, 144).optional().describe('confirmations of the funding before HTLCs flow'),
+  },
+  run: ({ api }, args) => {
+    const old = api.policy()
+    if (Object.keys(args).length === 0) return Promise.resolve(policyResult(old))
+    const next: Policy = {
+      autoAccept: args.accept_from === undefined ? old.autoAccept : [...new Set(args.accept_from)],
+      minCapacity: args.min_capacity ?? old.minCapacity,
+      maxCapacity: args.max_capacity ?? old.maxCapacity,
+      minLifetime: args.min_lifetime ?? old.minLifetime,
+      maxLifetime: args.max_lifetime ?? old.maxLifetime,
+      maxEarlyWarning: args.max_early_warning ?? old.maxEarlyWarning,
+      maxClients: args.max_clients ?? old.maxClients,
+      maxFeerate: args.max_feerate ?? old.maxFeerate,
+      minDepth: args.min_depth ?? old.minDepth,
+    }
+    if (next.minCapacity > next.maxCapacity) throw crossed('capacity')
+    if (next.minLifetime > next.maxLifetime) throw crossed('lifetime')
+    api.setPolicy(next)
+    return Promise.resolve(policyResult(next))
+  },
+})
+
+const crossed = (what: string): FactoryError =>
+  new FactoryError('bad_parameter', `factory-policy: min_${what} would be more than max_${what}`)

@@ -1,0 +1,13 @@
+import type { Command } from './command.js'
+import { join, policy } from './consent.js'
+import { create } from './create.js'
+import { helpFor } from './help.js'
+import { abort, close, exit } from './leave.js'
+import { list, log, peers, show } from './look.js'
+
+const acting = [create, list, show, peers, join, policy, close, exit, abort, log]
+
+/** Every command that the plugin adds to lightningd. */
+export const commands: readonly Command[] = [...acting, helpFor(acting)]
+
+export type { Command, CommandContext, Json, JsonObject, Rpc } from './command.js'

@@ -1,0 +1,78 @@
+/** Commands that end a factory. */
+import { FactoryError } from '@ln-factory/tlv'
+import { z } from 'zod'
+import { instance, line } from '../options/values.js'
+import { defineCommand, type CommandContext } from './command.js'
+import { ask } from './node-state.js'
+import { amount, transactionResult } from './results.js'
+
+const parsedFeerate = z.object({ perkw: z.number().int().positive() })
+/** A weight unit is a quarter of a virtual byte. */
+const WEIGHT = 4
+/** Below it nothing is relayed. */
+const LOWEST = 1000
+
+/** Satoshi per 1000 vB, of a feerate as lightningd writes it (`normal`, `2000perkb`, `500perkw`, or a number of perkb). */
+async function feerateOf({ rpc, config }: CommandContext, given: string | undefined): Promise<number> {
+  try {
+    const { perkw } = await ask(rpc, 'parsefeerate', [given ?? 'normal'], parsedFeerate)
+    return Math.max(LOWEST, perkw * WEIGHT)
+  } catch (error) {
+    // A regtest node has no estimates, and nobody to compete with.
+    if (given === undefined && config.network === 'regtest') return LOWEST
+    const why = error instanceof Error ? error.message : String(error)
+    throw new FactoryError('bad_parameter', `factory-close: feerate: ${why}`, 'give feerate, for example 2000perkb')
+  }
+}
+
+export const close = defineCommand({
+  name: 'factory-close',
+  description: 'Close a factory cooperatively: one transaction pays everyone its balance',
+  details:
+    'For the LSP. Every client must be connected and sign, and no HTLC may be pending. From the first signature on the balances ' +
+    'are frozen. Answers when the transaction is broadcast.',
+  params: {
+    instance_id: instance.describe('the factory'),
+    feerate: z
+      .union([z.string().max(40), z.number().transform(String)])
+      .optional()
+      .describe("of the closing transaction, as lightningd's own commands take it; default normal"),
+  },
+  run: async (context, { instance_id, feerate }) => {
+    const done = await context.api.close(instance_id, await feerateOf(context, feerate))
+    return {
+      instance_id,
+      txid: done.txid,
+      fee_sat: amount(done.fee),
+      vsize: done.vsize,
+      to_us_sat: amount(done.ours),
+    }
+  },
+})
+
+export const exit = defineCommand({
+  name: 'factory-exit',
+  description: 'Leave a factory alone: publish our path, then close our channel unilaterally',
+  details:
+    'Needs nobody. The path is published level by level as each confirms; other channels of the factory that share the path move ' +
+    'on chain too. Answers with the plan; factory-show tells how far it is. There is no way back.',
+  params: { instance_id: instance.describe('the factory') },
+  run: async ({ api }, { instance_id }) => {
+    const plan = await api.exit(instance_id)
+    return { instance_id, transactions: plan.transactions.map(transactionResult), blocks: plan.blocks }
+  },
+})
+
+export const abort = defineCommand({
+  name: 'factory-abort',
+  description: 'Give up a factory that is still forming',
+  details: 'Nothing was on chain: reserved coins are free again, and the others are told.',
+  params: {
+    instance_id: instance.describe('the factory'),
+    reason: line(200).optional().describe('the others are told'),
+  },
+  run: async ({ api }, { instance_id, reason }) => {
+    await api.abort(instance_id, reason ?? 'aborted by the operator')
+    return { instance_id, phase: 'aborted' }
+  },
+})
