@@ -11,11 +11,12 @@ import {
 /** Registers a suite, or skips it and leaves the reason where scripts/test reads it, so that no skip goes unseen. */
 function gated(needed: readonly (() => Program<unknown>)[]) {
   return (title: string, suite: () => void): void => {
-    const missing = needed.map((find) => find()).find((program) => !program.found)
-    if (missing !== undefined && !missing.found) {
+    const why = needed.map((find) => find()).flatMap((program) => (program.found ? [] : [program.why]))[0]
+    if (why !== undefined) {
+      const skipped = `${title} (${why})`
       const list = process.env['LN_FACTORY_SKIPS']
-      if (list !== undefined) appendFileSync(list, `${title}: ${missing.why}\n`)
-      describe.skip(`${title} (${missing.why})`, suite)
+      if (list !== undefined) appendFileSync(list, `${skipped}\n`)
+      describe.skip(skipped, suite)
       return
     }
     describe(title, () => {
