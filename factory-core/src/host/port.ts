@@ -160,4 +160,6 @@ export interface HostHandlers {
   block(height: BlockHeight): Promise<void>
   /** A channel appeared or changed its state; the handler looks at `channels()` itself. */
   channelsChanged(): Promise<void>
+  /** A peer announced another factory protocol, on that protocol's own message type: shown to people, never answered. */
+  otherProtocol?(peer: NodeId, body: Uint8Array): void
 }

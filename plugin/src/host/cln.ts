@@ -1,0 +1,164 @@
+import { FactoryError } from '@ln-factory/tlv'
+import { hex } from '@scure/base'
+import { nodeId, sat, type BlockHeight, type Msat, type NodeId, type OutPoint, type Sat } from '@ln-factory/core/units'
+import type {
+  BroadcastResult,
+  FundingCheck,
+  FundingTx,
+  Host,
+  HostCaps,
+  HostChannel,
+  PeerInfo,
+} from '@ln-factory/core/host'
+import type { LightningRpc } from '../rpc/index.js'
+import { AddressCodec } from './address.js'
+import { Chain } from './chain.js'
+import { Channels } from './channels.js'
+import { FundingWallet } from './funding.js'
+import { checkFunding } from './funding-check.js'
+import { Opening } from './opening.js'
+import { Peers } from './peers.js'
+import { getInfo, makeSecret, newAddress, parse } from './replies.js'
+
+/** bLIP-56's message type. */
+export const FACTORY_MESSAGE = 32800
+
+export interface ClnHostOptions {
+  readonly rpc: LightningRpc
+  /** Directory of the network, where lightningd keeps its database. */
+  readonly lightningDir: string
+  readonly log: Host['log']
+}
+
+/** Stock Core Lightning as a host of factories. */
+export class ClnHost implements Host {
+  /** Shared with the hooks, which keep them up to date. */
+  readonly index: Channels
+  readonly connections: Peers
+  readonly log: Host['log']
+  private readonly chain: Chain
+  private readonly funding: FundingWallet
+  private readonly opening: Opening
+
+  private constructor(
+    private readonly options: ClnHostOptions,
+    readonly nodeId: NodeId,
+    readonly caps: HostCaps,
+    private readonly addresses: AddressCodec,
+  ) {
+    const { rpc } = options
+    this.log = options.log
+    this.index = new Channels(rpc)
+    this.connections = new Peers(rpc)
+    this.chain = new Chain(rpc)
+    this.funding = new FundingWallet(rpc, addresses, (outpoint) => this.chain.utxo(outpoint))
+    this.opening = new Opening(rpc, this.connections, this.index, caps.dropsChannels)
+  }
+
+  static async create(options: ClnHostOptions): Promise<ClnHost> {
+    const info = parse(getInfo, 'getinfo', await options.rpc.call('getinfo'))
+    const caps: HostCaps = {
+      name: `Core Lightning ${info.version}`,
+      // Asked for `reserve=0sat`, but lightningd never goes under its dust limit.
+      minReserve: sat(546),
+      choosesForwardingChannel: true,
+      gatesAllForwards: true,
+      pendingOpensPerPeer: 1,
+      dropsChannels: await hasCommand(options.rpc, 'dev-forget-channel'),
+    }
+    return new ClnHost(options, nodeId(info.id), caps, new AddressCodec(info.network))
+  }
+
+  async deriveSecret(label: string): Promise<Uint8Array> {
+    return hex.decode(
+      parse(makeSecret, 'makesecret', await this.options.rpc.call('makesecret', { string: label })).secret,
+    )
+  }
+
+  peers(): Promise<PeerInfo[]> {
+    return this.connections.list()
+  }
+
+  async send(peer: NodeId, body: Uint8Array): Promise<void> {
+    await this.connections.requireFactories(peer)
+    const msg = FACTORY_MESSAGE.toString(16) + hex.encode(body)
+    try {
+      await this.options.rpc.call('sendcustommsg', { node_id: peer, msg })
+    } catch (cause) {
+      throw new FactoryError('peer_offline', `message to ${peer} was not sent`, undefined, { cause })
+    }
+  }
+
+  async newScript(): Promise<Uint8Array> {
+    const { p2tr } = parse(newAddress, 'newaddr', await this.options.rpc.call('newaddr', { addresstype: 'p2tr' }))
+    return this.addresses.decode(p2tr)
+  }
+
+  fundingPrepare(script: Uint8Array, amount: Sat): Promise<FundingTx> {
+    return this.funding.prepare(script, amount)
+  }
+
+  fundingRelease(funding: FundingTx): Promise<void> {
+    return this.funding.release(funding)
+  }
+
+  fundingBroadcast(funding: FundingTx): Promise<void> {
+    return this.funding.broadcast(funding)
+  }
+
+  openStart(open: { peer: NodeId; capacity: Sat; push: Msat }): Promise<{ script: Uint8Array }> {
+    return this.opening.start(open)
+  }
+
+  openComplete(open: Parameters<Host['openComplete']>[0]): Promise<{ channelId: string }> {
+    return this.opening.complete(open)
+  }
+
+  openCancel(peer: NodeId): Promise<void> {
+    return this.opening.cancel(peer)
+  }
+
+  release(channelId: string): Promise<void> {
+    return this.opening.release(channelId)
+  }
+
+  drop(peer: NodeId, channelId: string): Promise<void> {
+    return this.opening.drop(peer, channelId)
+  }
+
+  forceClose(_peer: NodeId, channelId: string): Promise<void> {
+    return this.opening.forceClose(channelId)
+  }
+
+  channels(): Promise<HostChannel[]> {
+    return this.index.list()
+  }
+
+  checkFunding(channelId: string): Promise<FundingCheck> {
+    return checkFunding(this.options.rpc, this.options.lightningDir, channelId)
+  }
+
+  height(): Promise<BlockHeight> {
+    return this.chain.height()
+  }
+
+  block(height: BlockHeight): Promise<{ hash: string; raw: Uint8Array } | undefined> {
+    return this.chain.block(height)
+  }
+
+  utxo(outpoint: OutPoint): Promise<{ amount: Sat; script: Uint8Array } | undefined> {
+    return this.chain.utxo(outpoint)
+  }
+
+  broadcast(tx: Uint8Array): Promise<BroadcastResult> {
+    return this.chain.broadcast(tx)
+  }
+}
+
+/** Is there such a command, and may we call it? Developer-only commands are there in developer mode alone. */
+async function hasCommand(rpc: LightningRpc, command: string): Promise<boolean> {
+  return rpc.call('help', { command }).then(
+    () => true,
+    () => false,
+  )
+}

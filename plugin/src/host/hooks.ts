@@ -1,0 +1,135 @@
+import { FactoryError } from '@ln-factory/tlv'
+import { hex } from '@scure/base'
+import { blockHeight, floorSat, msat, nodeId } from '@ln-factory/core/units'
+import type { HostHandlers, OpenDecision } from '@ln-factory/core/host'
+import type { FactoryPlugin } from '../rpc/index.js'
+import { FACTORY_MESSAGE, type ClnHost } from './cln.js'
+import { blockAdded, connected, customMessage, disconnected, htlcAccepted, openChannel, parse } from './replies.js'
+
+/** What the hooks need; there once the node is up. */
+export interface Wiring {
+  readonly host: ClnHost
+  readonly handlers: HostHandlers
+}
+
+/** Odd type on which another factory protocol announces itself. It is named to people and never spoken. */
+export const OTHER_PROTOCOL_MESSAGE = 33001
+/** BOLT 4 temporary_node_failure. */
+const TEMPORARY_NODE_FAILURE = '2002'
+/** Channel types that a factory channel may have: anchors and static keys always, alias and zero-conf if the peer says so. */
+const REQUIRED_BITS = [12, 22]
+const ALLOWED_BITS = [12, 22, 46, 50]
+
+const CONTINUE = { result: 'continue' }
+const reject = (reason: string): object => ({ result: 'reject', error_message: reason })
+
+/**
+ * lightningd's hooks and notifications, translated for the core. They are registered before lightningd starts and may come
+ * before the node is up (HTLCs are replayed at once): until `ready` they wait, and when it fails nothing is let in.
+ */
+export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
+  const report =
+    (what: string) =>
+    (error: unknown): void => {
+      plugin.log(`${what}: ${error instanceof Error ? error.message : String(error)}`, 'error')
+    }
+  /** Handlers are called in the order of the events: continuations of one promise run in the order they were added. */
+  const later = (what: string, act: (wiring: Wiring) => Promise<void> | void): void => {
+    ready.then(act).catch(report(what))
+  }
+
+  plugin.addHook(
+    'custommsg',
+    (params) => {
+      const { peer_id, payload } = parse(customMessage, 'custommsg', params)
+      const message = hex.decode(payload)
+      const type = ((message[0] ?? 0) << 8) | (message[1] ?? 0)
+      const body = message.subarray(2)
+      const peer = nodeId(peer_id)
+      if (type === FACTORY_MESSAGE) later(`message of ${peer}`, ({ handlers }) => handlers.message(peer, body))
+      else if (type === OTHER_PROTOCOL_MESSAGE)
+        later(`message of ${peer}`, ({ handlers }) => handlers.otherProtocol?.(peer, body))
+      // At once, whatever becomes of it: lightningd holds nothing back for the answer, and later plugins wait for it.
+      return CONTINUE
+    },
+    { filters: [FACTORY_MESSAGE, OTHER_PROTOCOL_MESSAGE], fallback: CONTINUE },
+  )
+
+  plugin.addHook(
+    'openchannel',
+    async (params) => {
+      const { openchannel: open } = parse(openChannel, 'openchannel', params)
+      const { handlers } = await ready
+      const channelType = open.channel_type?.bits
+      const decision = handlers.openRequest({
+        peer: nodeId(open.id),
+        capacity: floorSat(msat(open.funding_msat)),
+        push: msat(open.push_msat),
+        channelType,
+      })
+      return answerOpen(decision, channelType, (open.channel_flags & 1) !== 0)
+    },
+    { fallback: reject('channel factory plugin failed') },
+  )
+
+  plugin.addHook(
+    'htlc_accepted',
+    async (params) => {
+      const { onion, htlc, forward_to } = parse(htlcAccepted, 'htlc_accepted', params)
+      const { host, handlers } = await ready
+      const inChannelId = await host.index.byShortId(htlc.short_channel_id)
+      if (inChannelId === undefined)
+        throw new FactoryError('host_failed', `HTLC on unknown channel ${htlc.short_channel_id}`)
+      const forwards = onion.short_channel_id !== undefined
+      const decision = handlers.htlc({
+        inChannelId,
+        outChannelId: forward_to,
+        amountIn: msat(htlc.amount_msat),
+        amountOut: forwards && onion.forward_msat !== undefined ? msat(onion.forward_msat) : undefined,
+        cltvIn: htlc.cltv_expiry,
+        cltvOut: forwards ? onion.outgoing_cltv_value : undefined,
+        height: blockHeight(htlc.cltv_expiry - htlc.cltv_expiry_relative),
+      })
+      if (decision.kind === 'continue') return CONTINUE
+      plugin.log(`HTLC on ${htlc.short_channel_id} refused: ${decision.reason}`, 'info')
+      return { result: 'fail', failure_message: decision.failure }
+    },
+    { fallback: { result: 'fail', failure_message: TEMPORARY_NODE_FAILURE } },
+  )
+
+  plugin.onNotification('connect', (params) => {
+    const peer = nodeId(parse(connected, 'connect', params).connect.id)
+    later(`connect of ${peer}`, ({ handlers }) => handlers.peerConnected(peer))
+  })
+  plugin.onNotification('disconnect', (params) => {
+    const peer = nodeId(parse(disconnected, 'disconnect', params).disconnect.id)
+    later(`disconnect of ${peer}`, ({ host, handlers }) => {
+      host.connections.disconnected(peer)
+      return handlers.peerDisconnected(peer)
+    })
+  })
+  plugin.onNotification('block_added', (params) => {
+    const height = blockHeight(parse(blockAdded, 'block_added', params).block_added.height)
+    later(`block ${height}`, ({ handlers }) => handlers.block(height))
+  })
+  for (const topic of ['channel_opened', 'channel_state_changed'])
+    plugin.onNotification(topic, () => {
+      later(topic, ({ handlers }) => handlers.channelsChanged())
+    })
+}
+
+function answerOpen(decision: OpenDecision, channelType: readonly number[] | undefined, announced: boolean): object {
+  switch (decision.kind) {
+    case 'ordinary':
+      return CONTINUE
+    case 'refuse':
+      return reject(decision.reason)
+    case 'factory': {
+      const bits = channelType ?? []
+      if (!REQUIRED_BITS.every((bit) => bits.includes(bit)) || !bits.every((bit) => ALLOWED_BITS.includes(bit)))
+        return reject(`a factory channel needs anchors; channel type ${bits.join()} has not what it needs or more`)
+      if (announced) return reject('a factory channel is not announced')
+      return { result: 'continue', mindepth: 0, reserve: '0sat' }
+    }
+  }
+}

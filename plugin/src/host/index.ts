@@ -1,0 +1,3 @@
+export * from './cln.js'
+export * from './hooks.js'
+export * from './peers.js'
