@@ -37,6 +37,9 @@ export type ErrorCode =
   | 'insufficient_funds'
   | 'channel_mismatch'
   | 'channel_busy'
+  // payments over a factory's channels
+  | 'payment_failed' // for good: nothing of it is under way
+  | 'payment_pending' // parts may still arrive: paying again could pay twice
   // store and host
   | 'store_corrupt'
   | 'store_version'
