@@ -32,7 +32,7 @@ export interface TreeClient {
   readonly key: Uint8Array
   /** Capacity of the client's channel. */
   readonly capacity: Sat
-  /** Where distribution and poison pay the client: a witness program of 22 to 42 bytes. */
+  /** Where distribution and poison pay the client: P2WPKH, P2WSH or P2TR (22 or 34 bytes). */
   readonly payoutScript: Uint8Array
   /** Funding script of the channel: P2WSH, 34 bytes. */
   readonly channelScript: Uint8Array
@@ -81,6 +81,7 @@ export type SpendRole =
   | 'poison' // spends a stock by its hash-locked tapleaf
   | 'distribution' // spends a shared output with nLockTime = expiry
   | 'payout' // fans a distribution's group output out to its clients; no lock time of its own
+  | 'close' // spends the funding, pays every balance: the factory ends by consent
 
 /** Which key signs: the aggregate of the signers' keys, tweaked as BIP-341 says, or as it stands (inside a tapleaf). */
 export type SpendKey =

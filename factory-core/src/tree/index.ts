@@ -1,0 +1,22 @@
+/** The transaction tree of a factory (docs: DESIGN section 4). The LSP calls `buildTree`, a client `buildPath`. */
+export * from './types.js'
+export {
+  DUST,
+  MAX_CLIENTS,
+  MAX_EARLY_WARNING,
+  MIN_CAPACITY,
+  checkParams,
+  defaultParams,
+  earlyWarning,
+} from './params.js'
+export { FactoryKeys } from './keys.js'
+export { fundingScript } from './funding.js'
+export { exitSteps, planTree, type ExitStep } from './plan.js'
+export { buildTree } from './build.js'
+export { buildPath } from './path.js'
+export { buildClose, closeOutputs, type CloseOutputs, type CloseTerms } from './close.js'
+export { finalize } from './finalize.js'
+export { decodeTx, type DecodedTx } from './decode.js'
+export { ANCHOR, isPayoutScript } from './script.js'
+export { txidBytes, txidFromBytes } from './tx.js'
+export { stockCsvBranch } from './stock.js'
