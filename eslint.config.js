@@ -16,6 +16,11 @@ export default tseslint.config(
     rules: {
       // Numbers and bigints print exactly; everything else must be formatted by hand.
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // A rule's early exit reads best as `return refuse(...)`.
+      '@typescript-eslint/no-confusing-void-expression': [
+        'error',
+        { ignoreArrowShorthand: true, ignoreVoidReturningFunctions: true },
+      ],
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
     },
   },

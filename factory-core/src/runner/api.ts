@@ -162,5 +162,9 @@ export interface FactoryApi {
   exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }>
   /** The factory's channels that are live on this node, for invoices and payments. */
   gated(channelId: string): GatedChannel | undefined
-  log(filter: { instance?: InstanceId | undefined; after?: number | undefined; limit?: number | undefined }): StoredLog[]
+  log(filter: {
+    instance?: InstanceId | undefined
+    after?: number | undefined
+    limit?: number | undefined
+  }): StoredLog[]
 }

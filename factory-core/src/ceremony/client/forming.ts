@@ -1,0 +1,238 @@
+/** The ceremony from invitation to a checked channel, client side. */
+import {
+  clipText,
+  encodePayload,
+  FactoryError,
+  type AggregatedNonces,
+  type Invite,
+  type Propose,
+  type Signatures,
+} from '@ln-factory/tlv'
+import type { FundingCheck, HostChannel, OpenRequest } from '../../host/port.js'
+import { idBytes, type Context, type StepBuilder } from '../../machine/index.js'
+import { generateNonce, openSession, type SecretNonce } from '../../signing/index.js'
+import type { ClientPath } from '../../tree/types.js'
+import { msat, sat, type InstanceId, type NodeId } from '../../units/index.js'
+import { isValid, signatureItem, signRecord, spendAggregate } from '../spend-key.js'
+import { checkPolicy, checkTerms } from '../terms.js'
+import { clientKey, pathOf, storedPath, storedProposal } from './path.js'
+import { clientBase, joined, PROPOSAL_ITEM, type ClientState } from './state.js'
+
+/** What is kept in memory between two events. */
+export interface ClientLive {
+  path: ClientPath | undefined
+  /** One per path transaction; used up by `onAggregatedNonces`. */
+  nonces: SecretNonce[] | undefined
+  /** Of the close under way. */
+  closeNonce: SecretNonce | undefined
+}
+
+type Builder = StepBuilder<ClientState>
+
+/** Steps that the LSP takes with everyone before it is our turn again. */
+const PATIENCE = 10
+
+export function firstState(instance: InstanceId, lsp: NodeId, invite: Invite, context: Context): ClientState {
+  const answerBefore = context.now + invite.respondWithin
+  const createdAt = context.height
+  return {
+    v: 1,
+    role: 'client',
+    instance,
+    lsp,
+    invite,
+    createdAt,
+    seen: {},
+    notice: undefined,
+    stage: 'invited',
+    answerBefore,
+  }
+}
+
+/** A new invitation: terms that can't work and terms outside the limits are refused at once, the rest by policy or operator. */
+export function onInvite(step: Builder, context: Context): void {
+  const { state } = step
+  step.log(
+    'received',
+    `invitation from ${state.lsp}: ${state.invite.capacity} sat, ${state.invite.clients} clients, expiry ${state.invite.expiry}`,
+  )
+  try {
+    checkTerms(state.invite, context.height)
+    checkPolicy(state.invite, context.policy, context.height)
+  } catch (error) {
+    if (!(error instanceof FactoryError)) throw error
+    return refuse(step, error.message)
+  }
+  if (context.policy.autoAccept.includes(state.lsp)) accept(step)
+  else step.effect({ do: 'timer', name: 'step', seconds: state.invite.respondWithin })
+}
+
+export function refuse(step: Builder, reason: string): void {
+  step.to({ ...clientBase(step.state), stage: 'refused', reason })
+  step.log('state', `refused: ${reason}`)
+  step.effect({ do: 'cancelTimer', name: 'step' })
+  step.send(step.state.lsp, { kind: 'refuse', instanceId: idBytes(step.state.instance), reason: clipText(reason, 200) })
+}
+
+export function accept(step: Builder): void {
+  step.to({ ...clientBase(step.state), stage: 'joining' })
+  step.call({ call: 'newScript' })
+}
+
+export function onScript(step: Builder, context: Context, payoutScript: Uint8Array): void {
+  const { state } = step
+  if (state.stage !== 'joining') return
+  step.to({ ...clientBase(state), stage: 'accepted', opened: false, salt: context.entropy(16), payoutScript })
+  sendAccept(step, context)
+}
+
+export function sendAccept(step: Builder, context: Context): void {
+  const { state } = step
+  if (state.stage !== 'accepted') return
+  step.send(state.lsp, {
+    kind: 'accept',
+    instanceId: idBytes(state.instance),
+    factoryKey: clientKey(state, context).publicKey,
+    keySalt: state.salt,
+    payoutScript: state.payoutScript,
+  })
+  step.effect({ do: 'timer', name: 'step', seconds: PATIENCE * state.invite.respondWithin })
+}
+
+/** Invariant 6: zero-conf for the one open that this ceremony announced, and for nothing else. */
+export function expectsOpen(state: ClientState, request: OpenRequest): boolean {
+  return (
+    state.stage === 'accepted' &&
+    !state.opened &&
+    state.lsp === request.peer &&
+    sat(state.invite.capacity) === request.capacity &&
+    msat(state.invite.push) === request.push
+  )
+}
+
+export function grantOpen(step: Builder): void {
+  if (step.state.stage === 'accepted')
+    step.to({ ...step.state, opened: true }).log('host', 'zero-conf granted to the announced open')
+}
+
+export function onPropose(step: Builder, context: Context, live: ClientLive, propose: Propose): void {
+  const { state } = step
+  if (state.stage !== 'accepted') return outOfTurn(step, 'propose')
+  live.path = pathOf(state, propose, context)
+  const keys = propose.keys
+  const { secretKey } = clientKey(state, context)
+  const nonces = live.path.spends.map((spend) =>
+    generateNonce({
+      secretKey,
+      aggregate: spendAggregate(spend, keys),
+      message: spend.sighash,
+      entropy: () => context.entropy(32),
+    }),
+  )
+  live.nonces = nonces.map((n) => n.secret)
+  step.to({ ...clientBase(state), ...joined(state), stage: 'signing' })
+  step.item(PROPOSAL_ITEM, encodePayload(propose))
+  step.log(
+    'received',
+    `proposal: funding ${live.path.spends[0]?.prevout.outpoint.txid ?? ''}, ${live.path.spends.length} transactions rebuilt`,
+  )
+  step.send(state.lsp, { kind: 'nonces', instanceId: idBytes(state.instance), nonces: nonces.map((n) => n.public) })
+  step.effect({ do: 'timer', name: 'step', seconds: PATIENCE * state.invite.respondWithin })
+}
+
+export function onAggregatedNonces(step: Builder, context: Context, live: ClientLive, message: AggregatedNonces): void {
+  const { state } = step
+  const { path, nonces } = live
+  if (state.stage !== 'signing' || path === undefined || nonces === undefined) return outOfTurn(step, message.kind)
+  live.nonces = undefined
+  const { keys } = storedProposal(context)
+  const { secretKey } = clientKey(state, context)
+  if (message.nonces.length !== path.spends.length)
+    throw new FactoryError(
+      'bad_message',
+      `${message.nonces.length} aggregated nonces for ${path.spends.length} transactions`,
+    )
+  const signatures = path.spends.map((spend, i) => {
+    const aggregatedNonce = message.nonces[i]
+    const nonce = nonces[i]
+    if (aggregatedNonce === undefined || nonce === undefined)
+      throw new FactoryError('internal', `no nonce for ${spend.id}`)
+    step.record(signRecord(spend))
+    return openSession({ aggregate: spendAggregate(spend, keys), message: spend.sighash, aggregatedNonce }).sign(
+      nonce,
+      secretKey,
+    )
+  })
+  step.to({ ...clientBase(state), ...joined(state), stage: 'signed' })
+  step.log('signed', `${path.spends.length} partial signatures`)
+  step.send(state.lsp, { kind: 'partial_signatures', instanceId: idBytes(state.instance), signatures })
+}
+
+export function onSignatures(step: Builder, context: Context, live: ClientLive, message: Signatures): void {
+  const { state } = step
+  if (state.stage !== 'signed') return outOfTurn(step, message.kind)
+  const path = (live.path ??= storedPath(state, context))
+  const { keys } = storedProposal(context)
+  if (message.signatures.length !== path.spends.length)
+    throw new FactoryError(
+      'bad_message',
+      `${message.signatures.length} signatures for ${path.spends.length} transactions`,
+    )
+  path.spends.forEach((spend, i) => {
+    const signature = message.signatures[i]
+    if (signature === undefined || !isValid(signature, spend, keys))
+      throw new FactoryError('bad_signature', `the LSP's signature for ${spend.id} is not valid`)
+    step.item(signatureItem(spend.id), signature)
+  })
+  step.to({ ...clientBase(state), ...joined(state), stage: 'stored' })
+  step.log('state', `all ${path.spends.length} signatures verified and stored`)
+  step.send(state.lsp, { kind: 'stored', instanceId: idBytes(state.instance) })
+  step.effect({ do: 'cancelTimer', name: 'step' })
+  step.call({ call: 'channels' })
+}
+
+/** Looks for our channel among the host's; its script is asked for next. */
+export function onChannels(step: Builder, context: Context, live: ClientLive, channels: readonly HostChannel[]): void {
+  const { state } = step
+  if (state.stage !== 'stored') return
+  const { channel } = (live.path ??= storedPath(state, context))
+  const found = channels.find(
+    (c) => c.peer === state.lsp && c.funding.txid === channel.outpoint.txid && c.funding.vout === channel.outpoint.vout,
+  )
+  if (found === undefined) return
+  const balance = found.ours
+  if (found.capacity !== channel.amount)
+    throw new FactoryError('channel_mismatch', `the channel holds ${found.capacity} sat instead of ${channel.amount}`)
+  if (balance !== msat(state.invite.push))
+    throw new FactoryError('channel_mismatch', `our balance is ${balance} msat instead of ${state.invite.push}`)
+  step.call({ call: 'checkFunding', channelId: found.channelId })
+}
+
+export function onFundingChecked(
+  step: Builder,
+  context: Context,
+  live: ClientLive,
+  channelId: string,
+  check: FundingCheck,
+): void {
+  const { state } = step
+  if (state.stage !== 'stored') return
+  const { channel } = (live.path ??= storedPath(state, context))
+  let notice: string | undefined
+  if (check.result === 'unknown') {
+    notice = `The channel's funding script could not be checked (${check.why}): that the leaf pays our channel is the LSP's word.`
+    step.log('warning', notice)
+  } else if (Buffer.compare(check.script, channel.script) !== 0)
+    throw new FactoryError('channel_mismatch', 'the leaf does not pay the 2-of-2 of this channel')
+  step.to({ ...clientBase(state), ...joined(state), stage: 'ready', channelId, confirmedAt: undefined, notice })
+  step.log('state', `channel ${channelId} checked on ${channel.outpoint.txid}:${channel.outpoint.vout}`)
+  step.send(state.lsp, {
+    kind: 'channel_ready',
+    instanceId: idBytes(state.instance),
+    channelId: Uint8Array.from(Buffer.from(channelId, 'hex')),
+  })
+}
+
+export function outOfTurn(step: Builder, kind: string): void {
+  step.log('warning', `${kind} ignored: we are ${step.state.stage}`)
+}

@@ -1,0 +1,309 @@
+/** A client's machine: which rule answers which event. */
+import { clipText, FactoryError, type Invite, type Payload } from '@ln-factory/tlv'
+import {
+  onCloseAborted,
+  onCloseAggregatedNonce,
+  onCloseChannels,
+  onCloseComplete,
+  onCloseConfirmed,
+  onClosePropose,
+} from '../../close/client.js'
+import { CLOSE_TX_ITEM } from '../../close/state.js'
+import {
+  idBytes,
+  StepBuilder,
+  type Context,
+  type Event,
+  type HostDone,
+  type OperatorOrder,
+  type Step,
+} from '../../machine/index.js'
+import type { InstanceId, NodeId } from '../../units/index.js'
+import {
+  accept,
+  firstState,
+  grantOpen,
+  onAggregatedNonces,
+  onChannels,
+  onFundingChecked,
+  onInvite,
+  onPropose,
+  onScript,
+  onSignatures,
+  outOfTurn,
+  refuse,
+  sendAccept,
+  type ClientLive,
+} from './forming.js'
+import {
+  advanceExit,
+  onConfirmed,
+  onExitBroadcast,
+  onFundingOutput,
+  onSpent,
+  onTip,
+  onUnconfirmed,
+  startExit,
+  watch,
+} from './running.js'
+import { clientBase, type ClientState } from './state.js'
+
+type Builder = StepBuilder<ClientState>
+
+export const newClientLive = (): ClientLive => ({ path: undefined, nonces: undefined, closeNonce: undefined })
+
+/** The first message of a factory that this node has not heard of. */
+export function createClient(instance: InstanceId, lsp: NodeId, invite: Invite, context: Context): Step<ClientState> {
+  const step = new StepBuilder<ClientState>(firstState(instance, lsp, invite, context))
+  onInvite(step, context)
+  return step.done()
+}
+
+/** Zero-conf was granted: remember it, so that it is granted once. */
+export function grantOpenStep(state: ClientState): Step<ClientState> {
+  const step = new StepBuilder(state)
+  grantOpen(step)
+  return step.done()
+}
+
+export function stepClient(state: ClientState, live: ClientLive, event: Event, context: Context): Step<ClientState> {
+  const step = new StepBuilder(state)
+  try {
+    onEvent(step, context, live, event)
+    return step.done()
+  } catch (error) {
+    if (!(error instanceof FactoryError) || event.type === 'operator') throw error
+    // Whatever the step had collected is dropped: nothing of it has happened.
+    const failed = new StepBuilder(state)
+    if (isForming(state)) abort(failed, error.message)
+    else failed.to({ ...state, notice: error.message }).log('warning', error.message)
+    return failed.done()
+  }
+}
+
+function onEvent(step: Builder, context: Context, live: ClientLive, event: Event): void {
+  switch (event.type) {
+    case 'message':
+      if (event.peer === step.state.lsp) onMessage(step, context, live, event.payload)
+      return
+    case 'connected':
+      if (event.peer === step.state.lsp) sync(step, context)
+      return
+    case 'disconnected':
+      // The LSP gives up too: its pending open died with the connection. Our nonces are used or lost.
+      if (event.peer === step.state.lsp && (step.state.stage === 'signing' || step.state.stage === 'signed'))
+        abort(step, 'disconnected while signing')
+      return
+    case 'timer':
+      if (step.state.stage === 'invited') refuse(step, 'the operator gave no answer in time')
+      else if (isForming(step.state)) abort(step, `the LSP was silent while we were ${step.state.stage}`)
+      return
+    case 'done':
+      return onDone(step, context, live, event.done)
+    case 'failed':
+      if (event.call.call === 'checkFunding')
+        onDone(step, context, live, {
+          call: 'checkFunding',
+          channelId: event.call.channelId,
+          check: { result: 'unknown', why: event.error },
+        })
+      else if (event.call.call === 'newScript') abort(step, event.error)
+      else step.log('warning', `${event.call.call}: ${event.error}`)
+      return
+    case 'confirmed':
+      onConfirmed(step, context, live, event.txid, event.height)
+      return onCloseConfirmed(step, event.txid)
+    case 'unconfirmed':
+      return onUnconfirmed(step, context, live, event.txid)
+    case 'spent':
+      return onSpent(step, context, live, event.outpoint)
+    case 'tip':
+      return onTip(step, context, live, event.height)
+    case 'channelsChanged':
+      if (step.state.stage === 'stored') step.call({ call: 'channels' })
+      return
+    case 'resume':
+      return resume(step, context, live)
+    case 'conflict':
+      if (isForming(step.state)) abort(step, `refused to sign: ${event.error}`)
+      return
+    case 'operator':
+      return onOrder(step, context, live, event.order)
+  }
+}
+
+function onMessage(step: Builder, context: Context, live: ClientLive, payload: Payload): void {
+  switch (payload.kind) {
+    case 'invite':
+      return onInviteAgain(step, context, payload)
+    case 'propose':
+      return onPropose(step, context, live, payload)
+    case 'aggregated_nonces':
+      return onAggregatedNonces(step, context, live, payload)
+    case 'signatures':
+      return onSignatures(step, context, live, payload)
+    case 'funding_broadcast':
+      return onFundingBroadcast(step)
+    case 'abort':
+      return onAbort(step, payload.reason)
+    case 'close_propose':
+      return onClosePropose(step, context, live, payload)
+    case 'close_aggregated_nonce':
+      return onCloseAggregatedNonce(step, context, live, payload)
+    case 'close_complete':
+      return onCloseComplete(step, context, live, payload)
+    case 'sync':
+      return
+    default:
+      return outOfTurn(step, payload.kind)
+  }
+}
+
+/** The LSP repeats an invitation after a reconnection; the same instance with other terms is a fraud or a fault. */
+function onInviteAgain(step: Builder, context: Context, invite: Invite): void {
+  const { state } = step
+  if (!sameInvite(state.invite, invite)) {
+    const reason = 'duplicate instance: this instance_id was used with other terms'
+    step.log('warning', reason)
+    step.send(state.lsp, { kind: 'refuse', instanceId: idBytes(state.instance), reason })
+  } else if (state.stage === 'accepted') sendAccept(step, context)
+  else if (state.stage === 'refused') refuse(step, state.reason)
+  else outOfTurn(step, 'invite')
+}
+
+function sameInvite(a: Invite, b: Invite): boolean {
+  const flat = (i: Invite): string =>
+    [i.capacity, i.push, i.expiry, i.earlyWarning, i.clients, ...Object.entries(i.params).sort().flat()].join()
+  return flat(a) === flat(b)
+}
+
+/** The LSP says the factory is live: a close that was being agreed is off. */
+function onFundingBroadcast(step: Builder): void {
+  step.log('received', 'funding broadcast')
+  onCloseAborted(step, 'it says the factory is active')
+}
+
+function onAbort(step: Builder, reason: string): void {
+  const { state } = step
+  if (state.stage === 'closing') return onCloseAborted(step, reason)
+  if (state.stage === 'ready') {
+    // Its word is not enough: should the funding appear nevertheless, everything to exit is here.
+    step.to({ ...state, notice: `The LSP aborted: ${reason}` })
+    step.log('received', `abort: ${reason}`)
+    return
+  }
+  if (!isForming(state)) return outOfTurn(step, 'abort')
+  step.to({ ...clientBase(state), stage: 'aborted', reason: `by the LSP: ${reason}`, channelId: undefined })
+  step.log('state', `aborted by the LSP: ${reason}`)
+  step.effect({ do: 'cancelTimer', name: 'step' })
+}
+
+const isForming = (state: ClientState): boolean =>
+  ['invited', 'joining', 'accepted', 'signing', 'signed', 'stored'].includes(state.stage)
+
+function abort(step: Builder, reason: string): void {
+  const { state } = step
+  step.to({ ...clientBase(state), stage: 'aborted', reason, channelId: undefined })
+  step.log('state', `aborted: ${reason}`)
+  step.effect({ do: 'cancelTimer', name: 'step' })
+  step.send(state.lsp, { kind: 'abort', instanceId: idBytes(state.instance), reason: clipText(reason, 500) })
+}
+
+function onOrder(step: Builder, context: Context, live: ClientLive, order: OperatorOrder): void {
+  const { state } = step
+  switch (order.order) {
+    case 'answer':
+      if (state.stage !== 'invited')
+        throw new FactoryError('wrong_state', `the invitation can't be answered: it is ${state.stage}`)
+      return order.accept ? accept(step) : refuse(step, order.reason)
+    case 'exit':
+      return startExit(step, context, live)
+    case 'abort':
+      if (!isForming(state))
+        throw new FactoryError('wrong_state', `the factory is ${state.stage} and can't be aborted`, 'Use factory-exit.')
+      return abort(step, order.reason)
+    case 'close':
+      throw new FactoryError(
+        'wrong_state',
+        'only the LSP can close a factory',
+        'A client leaves alone with factory-exit.',
+      )
+  }
+}
+
+function onDone(step: Builder, context: Context, live: ClientLive, done: HostDone): void {
+  switch (done.call) {
+    case 'newScript':
+      return onScript(step, context, done.script)
+    case 'channels':
+      onChannels(step, context, live, done.channels)
+      return onCloseChannels(step, context, live, done.channels)
+    case 'checkFunding':
+      onFundingChecked(step, context, live, done.channelId, done.check)
+      return watch(step, context, live)
+    case 'utxo':
+      return onFundingOutput(step, context, live, done.output)
+    case 'broadcast':
+      return onExitBroadcast(step, done.txid, done.result)
+    default:
+      return
+  }
+}
+
+/** On (re)connection: tell the LSP where we stand, and send again what it may not have got. */
+function sync(step: Builder, context: Context): void {
+  const { state } = step
+  const over = state.stage === 'closed' || state.stage === 'aborted' || state.stage === 'refused'
+  if (over) return
+  step.send(state.lsp, { kind: 'sync', instanceId: idBytes(state.instance), stage: state.stage })
+  if (state.stage === 'accepted') sendAccept(step, context)
+  if (state.stage === 'stored') step.send(state.lsp, { kind: 'stored', instanceId: idBytes(state.instance) })
+  if (state.stage === 'ready')
+    step.send(state.lsp, {
+      kind: 'channel_ready',
+      instanceId: idBytes(state.instance),
+      channelId: Uint8Array.from(Buffer.from(state.channelId, 'hex')),
+    })
+}
+
+/** Memory is gone: what can go on does, what can't is given up, and what must be watched is watched again. */
+function resume(step: Builder, context: Context, live: ClientLive): void {
+  const { state } = step
+  switch (state.stage) {
+    case 'invited':
+      if (context.now >= state.answerBefore) refuse(step, 'the operator gave no answer in time')
+      else step.effect({ do: 'timer', name: 'step', seconds: state.answerBefore - context.now })
+      return
+    case 'joining':
+      step.call({ call: 'newScript' })
+      return
+    case 'accepted':
+      return sendAccept(step, context)
+    case 'signing':
+    case 'signed':
+      return abort(step, `restarted while ${state.stage}`)
+    case 'stored':
+      step.call({ call: 'channels' })
+      return
+    case 'ready':
+    case 'active':
+      return watch(step, context, live)
+    case 'closing': {
+      watch(step, context, live)
+      if (state.close.step === 'checking') step.call({ call: 'channels' })
+      if (state.close.step !== 'signed') return
+      step.effect({ do: 'watchTx', txid: state.close.txid, since: state.createdAt })
+      const tx = context.item(CLOSE_TX_ITEM)
+      if (tx !== undefined) step.call({ call: 'broadcast', tx, txid: state.close.txid })
+      return
+    }
+    case 'exiting':
+      watch(step, context, live)
+      if (state.exit.channelClosing) step.call({ call: 'forceClose', peer: state.lsp, channelId: state.channelId })
+      return advanceExit(step, context, live, context.height)
+    case 'closed':
+    case 'refused':
+    case 'aborted':
+      return
+  }
+}

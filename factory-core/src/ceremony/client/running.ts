@@ -1,0 +1,171 @@
+/** From a checked channel to an active factory, and out of it alone, client side. */
+import { FactoryError } from '@ln-factory/tlv'
+import type { BroadcastResult } from '../../host/port.js'
+import { nextExitStep, exitSpends } from '../../exit/plan.js'
+import { type Context, type StepBuilder } from '../../machine/index.js'
+import { finalize } from '../../tree/index.js'
+import type { ClientPath } from '../../tree/types.js'
+import { outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
+import { signatureItem } from '../spend-key.js'
+import type { ClientLive } from './forming.js'
+import { storedPath } from './path.js'
+import { clientBase, joined, type ClientState, type Joined } from './state.js'
+
+type Builder = StepBuilder<ClientState>
+type WithPath = ClientState & Joined
+
+const hasPath = (
+  state: ClientState,
+): state is WithPath & Extract<ClientState, { channelId: string; salt: Uint8Array }> =>
+  state.stage === 'ready' || state.stage === 'active' || state.stage === 'closing' || state.stage === 'exiting'
+
+export const livePath = (state: WithPath, context: Context, live: ClientLive): ClientPath =>
+  (live.path ??= storedPath(state, context))
+
+export const fundingOf = (path: ClientPath): OutPoint => {
+  const first = path.spends[0]
+  if (first === undefined) throw new FactoryError('internal', 'a path without transactions')
+  return first.prevout.outpoint
+}
+
+/** Everything of our path that may appear on chain. */
+export function watch(step: Builder, context: Context, live: ClientLive): void {
+  const { state } = step
+  if (!hasPath(state)) return
+  const path = livePath(state, context, live)
+  const since = state.createdAt
+  step.effect({ do: 'watchTx', txid: fundingOf(path).txid, since })
+  for (const spend of exitSpends(path)) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
+  step.effect({ do: 'watchOutpoint', outpoint: path.channel.outpoint, since })
+}
+
+export function onConfirmed(step: Builder, context: Context, live: ClientLive, id: Txid, height: BlockHeight): void {
+  const { state } = step
+  if (!hasPath(state)) return
+  const path = livePath(state, context, live)
+  if (id === fundingOf(path).txid) {
+    if (state.stage !== 'ready') return
+    step.to({ ...state, confirmedAt: height })
+    step.log('confirmed', `funding at height ${height}`)
+    return onTip(step, context, live, height > context.height ? height : context.height)
+  }
+  const spend = exitSpends(path).find((s) => s.tx.txid === id)
+  if (spend === undefined) return
+  step.to({ ...step.state, seen: { ...state.seen, [id]: height } })
+  step.log('confirmed', `${spend.id} (${id}) at height ${height}`)
+  advanceExit(step, context, live, height > context.height ? height : context.height)
+}
+
+export function onUnconfirmed(step: Builder, context: Context, live: ClientLive, id: Txid): void {
+  const { state } = step
+  if (!hasPath(state)) return
+  const path = livePath(state, context, live)
+  if (id === fundingOf(path).txid && (state.stage === 'ready' || state.stage === 'active')) {
+    step.to({
+      ...clientBase(state),
+      ...joined(state),
+      stage: 'ready',
+      channelId: state.channelId,
+      confirmedAt: undefined,
+    })
+    step.log('warning', 'the funding was reorganised out of the chain')
+  }
+  if (state.seen[id] !== undefined) {
+    const seen = Object.fromEntries(Object.entries(state.seen).filter(([txid]) => txid !== id))
+    step.to({ ...step.state, seen })
+    step.log('warning', `${id} was reorganised out of the chain`)
+  }
+}
+
+export function onTip(step: Builder, context: Context, live: ClientLive, height: BlockHeight): void {
+  const { state } = step
+  if (
+    state.stage === 'ready' &&
+    state.confirmedAt !== undefined &&
+    height - state.confirmedAt + 1 >= context.policy.minDepth
+  )
+    step.call({ call: 'utxo', outpoint: fundingOf(livePath(state, context, live)) })
+  advanceExit(step, context, live, height)
+}
+
+/** Invariant 6: active only when the funding on chain is the output that the path spends. */
+export function onFundingOutput(
+  step: Builder,
+  context: Context,
+  live: ClientLive,
+  output: { amount: Sat; script: Uint8Array } | undefined,
+): void {
+  const { state } = step
+  if (state.stage !== 'ready' || state.confirmedAt === undefined) return
+  const path = livePath(state, context, live)
+  const expected = path.spends[0]?.prevout
+  const fits =
+    output !== undefined &&
+    expected !== undefined &&
+    output.amount === expected.amount &&
+    Buffer.compare(output.script, expected.script) === 0
+  if (!fits) {
+    step.to({ ...state, notice: 'The funding on chain is not the output that was agreed: this factory stays shut.' })
+    step.log('warning', 'funding output missing or different')
+    return
+  }
+  const { channelId, confirmedAt } = state
+  step.to({ ...clientBase(state), ...joined(state), stage: 'active', channelId, confirmedAt })
+  step.log('state', `active: funding confirmed at ${confirmedAt}`)
+}
+
+export function startExit(step: Builder, context: Context, live: ClientLive): void {
+  const { state } = step
+  if (state.stage === 'exiting') return
+  if (state.stage !== 'active' && state.stage !== 'closing')
+    throw new FactoryError('wrong_state', `the factory is ${state.stage}: there is nothing on chain to exit from`)
+  const exit = { since: context.height, channelClosing: false }
+  step.to({ ...clientBase(state), ...joined(state), stage: 'exiting', channelId: state.channelId, exit })
+  step.log('state', 'exit ordered')
+  advanceExit(step, context, live, context.height)
+}
+
+/** Sent again on every block until it confirms: a mempool may drop it, or may not have had room for it. */
+export function advanceExit(step: Builder, context: Context, live: ClientLive, height: BlockHeight): void {
+  const { state } = step
+  if (state.stage !== 'exiting') return
+  const path = livePath(state, context, live)
+  const next = nextExitStep(path, state.seen, height)
+  if (next.do === 'broadcast') {
+    const signature = context.item(signatureItem(next.spend.id))
+    if (signature === undefined) throw new FactoryError('store_corrupt', `the signature of ${next.spend.id} is missing`)
+    step.call({ call: 'broadcast', tx: finalize(next.spend, signature), txid: next.spend.tx.txid })
+  }
+  if (next.do === 'close' && !state.exit.channelClosing) {
+    step.to({ ...state, exit: { ...state.exit, channelClosing: true } })
+    step.log('state', 'our path is on chain; closing the channel unilaterally')
+    step.call({ call: 'forceClose', peer: state.lsp, channelId: state.channelId })
+  }
+}
+
+export function onExitBroadcast(step: Builder, id: Txid, result: BroadcastResult): void {
+  const { state } = step
+  if (state.stage !== 'exiting') return
+  if (result.accepted) step.log('broadcast', id)
+  else
+    step.to({
+      ...state,
+      notice: `${id} was not accepted, trying again with the next block: ${result.error ?? 'no reason given'}`,
+    })
+}
+
+/** Our channel's output was spent in a block: the exit is over, the rest is the host's (commitment, HTLCs, sweeps). */
+export function onSpent(step: Builder, context: Context, live: ClientLive, outpoint: OutPoint): void {
+  const { state } = step
+  if (!hasPath(state)) return
+  if (outPointKey(outpoint) !== outPointKey(livePath(state, context, live).channel.outpoint)) return
+  step.to({
+    ...clientBase(state),
+    ...joined(state),
+    stage: 'closed',
+    how: 'exit',
+    channelId: state.channelId,
+    notice: undefined,
+  })
+  step.log('state', 'the channel is closed on chain')
+}

@@ -1,0 +1,67 @@
+/** What a client remembers of a factory, as it stands in the store. */
+import type { Invite } from '@ln-factory/tlv'
+import type { ClientClose } from '../../close/state.js'
+import type { BlockHeight, InstanceId, NodeId } from '../../units/index.js'
+
+export interface Joined {
+  /** Random part of our factory key; with the node's seed it gives the key back. */
+  readonly salt: Uint8Array
+  readonly payoutScript: Uint8Array
+}
+
+export interface Exit {
+  /** Height at which the operator (or a deadline) asked for it. */
+  readonly since: BlockHeight
+  /** The unilateral close of the channel has been ordered. */
+  readonly channelClosing: boolean
+}
+
+/**
+ * invited -> joining -> accepted -> signing -> signed -> stored -> ready -> active -> (closing | exiting) -> closed.
+ * From `stored` on we hold everything that an exit needs; from `ready` on the funding may appear.
+ */
+export type ClientStage =
+  | { readonly stage: 'invited'; /** Unix seconds. */ readonly answerBefore: number }
+  | { readonly stage: 'joining' }
+  | ({ readonly stage: 'accepted'; /** Zero-conf was granted to one open. */ readonly opened: boolean } & Joined)
+  | ({ readonly stage: 'signing' } & Joined)
+  | ({ readonly stage: 'signed' } & Joined)
+  | ({ readonly stage: 'stored' } & Joined)
+  | ({ readonly stage: 'ready'; readonly channelId: string; readonly confirmedAt: BlockHeight | undefined } & Joined)
+  | ({ readonly stage: 'active'; readonly channelId: string; readonly confirmedAt: BlockHeight } & Joined)
+  | ({
+      readonly stage: 'closing'
+      readonly channelId: string
+      readonly confirmedAt: BlockHeight
+      readonly close: ClientClose
+    } & Joined)
+  | ({ readonly stage: 'exiting'; readonly channelId: string; readonly exit: Exit } & Joined)
+  | ({ readonly stage: 'closed'; readonly how: 'cooperative' | 'exit'; readonly channelId: string } & Joined)
+  | { readonly stage: 'refused'; readonly reason: string }
+  | { readonly stage: 'aborted'; readonly reason: string; readonly channelId: string | undefined }
+
+export interface ClientBase {
+  readonly v: 1
+  readonly role: 'client'
+  readonly instance: InstanceId
+  readonly lsp: NodeId
+  readonly invite: Invite
+  /** Height at the invitation: nothing of this factory can be in an older block. */
+  readonly createdAt: BlockHeight
+  /** Heights at which transactions of our path were seen confirmed, by txid. */
+  readonly seen: Readonly<Record<string, BlockHeight>>
+  readonly notice: string | undefined
+}
+
+export type ClientState = ClientBase & ClientStage
+export type ClientStageName = ClientStage['stage']
+
+/** Item keys. */
+export const PROPOSAL_ITEM = 'proposal'
+
+export function clientBase(state: ClientState): ClientBase {
+  const { v, role, instance, lsp, invite, createdAt, seen, notice } = state
+  return { v, role, instance, lsp, invite, createdAt, seen, notice }
+}
+
+export const joined = (state: Joined): Joined => ({ salt: state.salt, payoutScript: state.payoutScript })

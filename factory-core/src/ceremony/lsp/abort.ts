@@ -1,0 +1,63 @@
+/** Giving up a ceremony: everyone is told, the host undoes what it did, and the funding coins are free again. */
+import { clipText, FactoryError } from '@ln-factory/tlv'
+import { idBytes, type HostCall, type StepBuilder } from '../../machine/index.js'
+import type { NodeId } from '../../units/index.js'
+import { isForming, type LspBase, type LspState } from './state.js'
+
+export function abort(step: StepBuilder<LspState>, reason: string, guilty?: NodeId): void {
+  const { state } = step
+  if (!isForming(state.stage))
+    throw new FactoryError('wrong_state', `the factory is ${state.stage} and can't be aborted`)
+  const funding = 'funding' in state ? state.funding : undefined
+  step.to({ ...base(state), stage: 'aborted', reason, guilty, funding, cleaned: false })
+  step.log('state', `aborted: ${reason}`)
+  for (const client of state.clients) sendAbort(step, client.id, reason)
+  step.effect({ do: 'cancelTimer', name: 'step' })
+  step.call(cleanUp(step.state))
+}
+
+export function sendAbort(step: StepBuilder<LspState>, peer: NodeId, reason: string): void {
+  step.send(peer, { kind: 'abort', instanceId: idBytes(step.state.instance), reason: clipText(reason, 500) })
+}
+
+/** Told again after every start until the host has done it: every part is idempotent. */
+export function cleanUp(state: LspState): HostCall {
+  return {
+    call: 'cleanUp',
+    opens: state.clients.filter((c) => c.channelId === undefined).map((c) => c.id),
+    channels: state.clients.flatMap((c) => (c.channelId === undefined ? [] : [{ peer: c.id, channelId: c.channelId }])),
+    funding: 'funding' in state ? state.funding : undefined,
+  }
+}
+
+/** The state without its stage. */
+export function base(state: LspState): LspBase {
+  const {
+    v,
+    role,
+    instance,
+    clients,
+    params,
+    expiry,
+    createdAt,
+    earlyWarning,
+    fundingAmount,
+    stepTimeout,
+    seen,
+    notice,
+  } = state
+  return {
+    v,
+    role,
+    instance,
+    clients,
+    params,
+    expiry,
+    createdAt,
+    earlyWarning,
+    fundingAmount,
+    stepTimeout,
+    seen,
+    notice,
+  }
+}

@@ -1,0 +1,271 @@
+/** The LSP's machine: which rule answers which event. */
+import { FactoryError, type Payload } from '@ln-factory/tlv'
+import {
+  onCloseBroadcast,
+  onCloseChannels,
+  onCloseConfirmed,
+  onCloseMessage,
+  onCloseOrder,
+  onCloseRetry,
+  onCloseTimer,
+  resumeClose,
+} from '../../close/lsp.js'
+import { StepBuilder, type Context, type Event, type HostDone, type Step } from '../../machine/index.js'
+import { blockHeight, type BlockHeight, type InstanceId, type NodeId } from '../../units/index.js'
+import { earlyWarning, planTree } from '../../tree/index.js'
+import type { CreateRequest } from '../../runner/api.js'
+import { abort, cleanUp, sendAbort } from './abort.js'
+import { clientPosition } from './factory.js'
+import {
+  invite,
+  onAccept,
+  onFundingPrepared,
+  onNonces,
+  onOpenStarted,
+  onPartials,
+  onStored,
+  outOfTurn,
+  restartTimer,
+  waitingFor,
+  type LspLive,
+} from './forming.js'
+import {
+  announceFunding,
+  launch,
+  onChannelReady,
+  onChannelsAtResume,
+  onConfirmed,
+  onLaunched,
+  onLaunchFailed,
+  onOpenCompleted,
+  onTip,
+  onUnconfirmed,
+  watch,
+} from './running.js'
+import { isForming, type LspState } from './state.js'
+
+type Builder = StepBuilder<LspState>
+
+export const newLspLive = (): LspLive => ({ tree: undefined, round: undefined, close: undefined })
+
+/** A factory that is to be: invites everyone. The request has been checked by `planTree`. */
+export function createLsp(instance: InstanceId, request: CreateRequest, height: BlockHeight): Step<LspState> {
+  const plan = planTree({ params: request.params, capacities: request.clients.map((c) => c.capacity) })
+  const step = new StepBuilder<LspState>({
+    v: 1,
+    role: 'lsp',
+    stage: 'inviting',
+    instance,
+    clients: request.clients.map((c) => ({
+      ...c,
+      accepted: undefined,
+      channelScript: undefined,
+      stored: false,
+      channelId: undefined,
+      readyChannelId: undefined,
+    })),
+    params: request.params,
+    expiry: blockHeight(height + request.lifetime),
+    createdAt: height,
+    earlyWarning: earlyWarning(request.params, request.clients.length),
+    fundingAmount: plan.fundingAmount,
+    stepTimeout: request.stepTimeout,
+    seen: {},
+    notice: undefined,
+  })
+  for (const client of step.state.clients) invite(step, client)
+  restartTimer(step)
+  return step.log('state', `inviting ${request.clients.length} clients, expiry ${step.state.expiry}`).done()
+}
+
+export function stepLsp(state: LspState, live: LspLive, event: Event, context: Context): Step<LspState> {
+  const step = new StepBuilder(state)
+  try {
+    onEvent(step, live, event, context)
+    return step.done()
+  } catch (error) {
+    if (!(error instanceof FactoryError) || event.type === 'operator') throw error
+    // Whatever the step had collected is dropped: nothing of it has happened.
+    const failed = new StepBuilder(state)
+    const guilty = event.type === 'message' ? event.peer : undefined
+    if (isForming(state.stage))
+      abort(failed, guilty === undefined ? error.message : `client ${guilty}: ${error.message}`, guilty)
+    else failed.to({ ...state, notice: error.message }).log('warning', error.message)
+    return failed.done()
+  }
+}
+
+function onEvent(step: Builder, live: LspLive, event: Event, context: Context): void {
+  switch (event.type) {
+    case 'message':
+      if (clientPosition(step.state, event.peer) >= 0) onMessage(step, context, live, event.peer, event.payload)
+      break
+    case 'connected':
+      onConnected(step, event.peer)
+      break
+    case 'disconnected':
+      onDisconnected(step, event.peer)
+      break
+    case 'timer':
+      onTimer(step, context, live, event.name)
+      break
+    case 'done':
+      onDone(step, context, live, event.done)
+      break
+    case 'failed':
+      if (event.call.call === 'launch') onLaunchFailed(step, event.error)
+      else if (event.call.call === 'cleanUp') step.effect({ do: 'timer', name: 'retry', seconds: 60 })
+      else if (isForming(step.state.stage)) abort(step, event.error, 'peer' in event.call ? event.call.peer : undefined)
+      break
+    case 'confirmed':
+      onConfirmed(step, context, event.txid, event.height)
+      onCloseConfirmed(step, event.txid)
+      break
+    case 'unconfirmed':
+      onUnconfirmed(step, event.txid)
+      break
+    case 'tip':
+      onTip(step, context, event.height)
+      break
+    case 'resume':
+      resume(step, context, live)
+      break
+    case 'conflict':
+      if (isForming(step.state.stage)) abort(step, `refused to sign: ${event.error}`)
+      break
+    case 'operator':
+      if (event.order.order === 'abort') abort(step, event.order.reason)
+      else if (event.order.order === 'close') onCloseOrder(step, live, context, event.order)
+      break
+    case 'spent':
+    case 'channelsChanged':
+      break
+  }
+}
+
+function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId, payload: Payload): void {
+  switch (payload.kind) {
+    case 'accept':
+      return onAccept(step, context, peer, payload)
+    case 'refuse':
+      if (step.state.stage === 'inviting') abort(step, `client ${peer} refused: ${payload.reason}`, peer)
+      return
+    case 'nonces':
+      return onNonces(step, live, peer, payload)
+    case 'partial_signatures':
+      return onPartials(step, live, peer, payload)
+    case 'stored':
+      return onStored(step, context, live, peer)
+    case 'channel_ready':
+      return onChannelReady(step, peer, Buffer.from(payload.channelId).toString('hex'))
+    case 'abort':
+      if (isForming(step.state.stage)) abort(step, `client ${peer} aborted: ${payload.reason}`, peer)
+      return
+    case 'sync':
+      return onSync(step, context, live, peer)
+    case 'close_nonce':
+    case 'close_partial_signature':
+      return onCloseMessage(step, context, live, peer, payload)
+    default:
+      return outOfTurn(step, peer, payload.kind)
+  }
+}
+
+/** The client tells where it stands after a reconnection; it gets what it may have missed. */
+function onSync(step: Builder, context: Context, live: LspLive, peer: NodeId): void {
+  const { state } = step
+  if (state.stage === 'aborted') sendAbort(step, peer, state.reason)
+  else if (state.stage === 'confirming' || state.stage === 'active') announceFunding(step, peer)
+  else if (state.stage === 'closing') resumeClose(step, live, context, peer)
+}
+
+function onConnected(step: Builder, peer: NodeId): void {
+  const client = step.state.clients[clientPosition(step.state, peer)]
+  if (client === undefined) return
+  if (step.state.stage === 'inviting' && client.accepted === undefined) invite(step, client)
+}
+
+/** A pending open dies with the connection: from the first open until the channel is completed nobody may be away. */
+function onDisconnected(step: Builder, peer: NodeId): void {
+  const client = step.state.clients[clientPosition(step.state, peer)]
+  if (client === undefined) return
+  const { stage } = step.state
+  const pending = stage === 'opening' || stage === 'signing' || stage === 'delivering' || stage === 'completing'
+  if (pending && client.channelId === undefined)
+    abort(step, `client ${peer} disconnected while its channel was being opened`, peer)
+}
+
+function onTimer(step: Builder, context: Context, live: LspLive, name: 'step' | 'retry'): void {
+  const { state } = step
+  if (name === 'step' && isForming(state.stage)) {
+    const silent = waitingFor(state, live)
+    return abort(step, `no answer within ${state.stepTimeout} s from ${silent.join(', ')}`, silent[0])
+  }
+  if (name === 'step' && state.stage === 'closing') return onCloseTimer(step, live)
+  if (name !== 'retry') return
+  if (state.stage === 'launching') launch(step, state)
+  if (state.stage === 'closing') onCloseRetry(step, context)
+  if (state.stage === 'aborted' && !state.cleaned) step.call(cleanUp(state))
+}
+
+function onDone(step: Builder, context: Context, live: LspLive, done: HostDone): void {
+  const { state } = step
+  switch (done.call) {
+    case 'fundingPrepare':
+      if (state.stage === 'preparing') return onFundingPrepared(step, done.funding)
+      if (state.stage === 'aborted') {
+        // The abort was faster than the host: what it prepared since is undone too.
+        const late: LspState = { ...state, funding: done.funding, cleaned: false }
+        step.to(late).call(cleanUp(late))
+      }
+      return
+    case 'openStart':
+      return onOpenStarted(step, context, live, done.peer, done.script)
+    case 'openComplete':
+      return onOpenCompleted(step, done.peer, done.channelId)
+    case 'launch':
+      return onLaunched(step)
+    case 'cleanUp':
+      if (state.stage === 'aborted') step.to({ ...state, cleaned: true })
+      return
+    case 'channels':
+      if (state.stage === 'completing') return onChannelsAtResume(step, context, live, done.channels)
+      return onCloseChannels(step, live, context, done.channels)
+    case 'broadcast':
+      return onCloseBroadcast(step, done.result)
+    default:
+      return
+  }
+}
+
+/** Memory is gone: what can go on does, what can't is given up, and what must be watched is watched again. */
+function resume(step: Builder, context: Context, live: LspLive): void {
+  const { state } = step
+  switch (state.stage) {
+    case 'inviting':
+      for (const c of state.clients) if (c.accepted === undefined) invite(step, c)
+      return restartTimer(step)
+    case 'preparing':
+    case 'opening':
+    case 'signing':
+    case 'delivering':
+      return abort(step, `restarted while ${state.stage}`)
+    case 'completing':
+      step.call({ call: 'channels' })
+      return restartTimer(step)
+    case 'launching':
+      watch(step)
+      return launch(step, state)
+    case 'confirming':
+    case 'active':
+      return watch(step)
+    case 'closing':
+      watch(step)
+      return resumeClose(step, live, context, undefined)
+    case 'aborted':
+      if (!state.cleaned) step.call(cleanUp(state))
+      return
+    case 'closed':
+      return
+  }
+}

@@ -1,0 +1,135 @@
+/** From completed channels to an active factory, LSP side. */
+import { idBytes, type Context, type StepBuilder } from '../../machine/index.js'
+import { blockHeight, type BlockHeight, type NodeId } from '../../units/index.js'
+import type { HostChannel } from '../../host/port.js'
+import { abort, base } from './abort.js'
+import { clientPosition, participantAt, treeOf } from './factory.js'
+import { setClient, type LspLive } from './forming.js'
+import type { Funded, LspBase, LspState } from './state.js'
+
+type Builder = StepBuilder<LspState>
+
+/** Seconds between two tries to broadcast the funding. */
+const LAUNCH_RETRY = 30
+
+export function onOpenCompleted(step: Builder, peer: NodeId, channelId: string): void {
+  const { state } = step
+  if (state.stage === 'aborted') {
+    step.call({ call: 'drop', peer, channelId })
+    return
+  }
+  if (state.stage !== 'completing') return
+  setClient(step, clientPosition(state, peer), { channelId })
+  step.log('host', `channel ${channelId} with ${peer} completed`)
+  launchWhenReady(step)
+}
+
+export function onChannelReady(step: Builder, peer: NodeId, channelId: string): void {
+  if (step.state.stage !== 'completing') return
+  setClient(step, clientPosition(step.state, peer), { readyChannelId: channelId })
+  launchWhenReady(step)
+}
+
+/** Invariant 2: the funding leaves only when every client has stored every signature and checked its channel. */
+function launchWhenReady(step: Builder): void {
+  const { state } = step
+  if (state.stage !== 'completing') return
+  const liar = state.clients.find(
+    (c) => c.channelId !== undefined && c.readyChannelId !== undefined && c.channelId !== c.readyChannelId,
+  )
+  if (liar !== undefined)
+    return abort(step, `client ${liar.id} checked another channel than the one we opened`, liar.id)
+  if (!state.clients.every((c) => c.stored && c.channelId !== undefined && c.readyChannelId !== undefined)) return
+  const launching: LspState = { ...base(state), stage: 'launching', funding: state.funding }
+  step.to(launching)
+  step.effect({ do: 'cancelTimer', name: 'step' })
+  step.log('state', 'all signatures stored, all channels checked: broadcasting the funding')
+  launch(step, launching)
+}
+
+export function launch(step: Builder, state: LspBase & Funded): void {
+  step.call({
+    call: 'launch',
+    funding: state.funding,
+    channels: state.clients.flatMap((c) => (c.channelId === undefined ? [] : [c.channelId])),
+  })
+}
+
+export function onLaunched(step: Builder): void {
+  const { state } = step
+  if (state.stage !== 'launching') return
+  step.to({ ...base(state), stage: 'confirming', funding: state.funding, confirmedAt: undefined, notice: undefined })
+  step.log('broadcast', `funding ${state.funding.txid}`)
+  watch(step)
+  for (const c of state.clients) announceFunding(step, c.id)
+}
+
+/** The inputs may be spent or the fee too low; the coins are pledged, so it is tried again until it works. */
+export function onLaunchFailed(step: Builder, error: string): void {
+  step.to({ ...step.state, notice: `funding not broadcast yet: ${error}` })
+  step.effect({ do: 'timer', name: 'retry', seconds: LAUNCH_RETRY })
+}
+
+export function announceFunding(step: Builder, peer: NodeId): void {
+  step.send(peer, { kind: 'funding_broadcast', instanceId: idBytes(step.state.instance) })
+}
+
+/** Everything of the tree that may appear on chain from now on. */
+export function watch(step: Builder): void {
+  const { state } = step
+  if (!('funding' in state) || state.funding === undefined) return
+  const { txid, vout } = state.funding
+  step.effect({ do: 'watchTx', txid, since: state.createdAt })
+  step.effect({ do: 'watchOutpoint', outpoint: { txid, vout }, since: state.createdAt })
+}
+
+export function onTip(step: Builder, context: Context, height: BlockHeight): void {
+  const { state } = step
+  if (state.stage !== 'confirming' || state.confirmedAt === undefined) return
+  if (height - state.confirmedAt + 1 < context.policy.minDepth) return
+  step.to({ ...base(state), stage: 'active', funding: state.funding, confirmedAt: state.confirmedAt })
+  step.log('state', `active: funding confirmed at ${state.confirmedAt}`)
+}
+
+export function onConfirmed(step: Builder, context: Context, id: string, height: BlockHeight): void {
+  const { state } = step
+  if ('funding' in state && state.funding?.txid === id && state.stage === 'confirming') {
+    step.to({ ...state, confirmedAt: height })
+    step.log('confirmed', `funding at height ${height}`)
+    onTip(step, context, blockHeight(Math.max(height, context.height)))
+  }
+}
+
+/** A reorganisation took the funding back: the gate shuts until it is confirmed again. */
+export function onUnconfirmed(step: Builder, id: string): void {
+  const { state } = step
+  if (state.stage !== 'active' && state.stage !== 'confirming') return
+  if (state.funding.txid !== id) return
+  step.to({ ...base(state), stage: 'confirming', funding: state.funding, confirmedAt: undefined })
+  step.log('warning', 'the funding was reorganised out of the chain')
+}
+
+/**
+ * After a restart in `completing`: pending opens did not survive, completed channels did. Either all are there, or the
+ * ceremony is given up.
+ */
+export function onChannelsAtResume(
+  step: Builder,
+  context: Context,
+  live: LspLive,
+  channels: readonly HostChannel[],
+): void {
+  const { state } = step
+  if (state.stage !== 'completing') return
+  const tree = (live.tree ??= treeOf(state, context))
+  state.clients.forEach((client, i) => {
+    const { outpoint } = tree.channel(participantAt(i))
+    const found = channels.find(
+      (c) => c.peer === client.id && c.funding.txid === outpoint.txid && c.funding.vout === outpoint.vout,
+    )
+    if (found !== undefined) setClient(step, i, { channelId: found.channelId })
+  })
+  const missing = step.state.clients.filter((c) => c.channelId === undefined)
+  if (missing.length > 0) return abort(step, `restarted before ${missing.length} channels were completed`)
+  launchWhenReady(step)
+}

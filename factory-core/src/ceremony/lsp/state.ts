@@ -1,0 +1,79 @@
+/** What the LSP remembers of a factory, as it stands in the store. */
+import type { FundingTx } from '../../host/port.js'
+import type { LspClose } from '../../close/state.js'
+import type { TreeParams } from '../../tree/types.js'
+import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, Sat } from '../../units/index.js'
+
+export interface Accepted {
+  readonly key: Uint8Array
+  readonly salt: Uint8Array
+  readonly payoutScript: Uint8Array
+}
+
+export interface LspClient {
+  readonly id: NodeId
+  readonly capacity: Sat
+  readonly push: Msat
+  readonly accepted: Accepted | undefined
+  readonly channelScript: Uint8Array | undefined
+  /** The client has every signature on disk. */
+  readonly stored: boolean
+  /** Known once the channel is completed on our side. */
+  readonly channelId: string | undefined
+  /** What the client says it checked. */
+  readonly readyChannelId: string | undefined
+}
+
+export interface Funded {
+  readonly funding: FundingTx
+}
+
+/**
+ * inviting -> preparing -> opening -> signing -> delivering -> completing -> launching -> confirming -> active -> closing -> closed.
+ * Up to `completing` any failure leads to `aborted` and costs nobody anything; from `launching` on there is no way back.
+ */
+export type LspStage =
+  | { readonly stage: 'inviting' }
+  | { readonly stage: 'preparing' }
+  | ({ readonly stage: 'opening' } & Funded)
+  | ({ readonly stage: 'signing' } & Funded)
+  | ({ readonly stage: 'delivering' } & Funded)
+  | ({ readonly stage: 'completing' } & Funded)
+  | ({ readonly stage: 'launching' } & Funded)
+  | ({ readonly stage: 'confirming'; readonly confirmedAt: BlockHeight | undefined } & Funded)
+  | ({ readonly stage: 'active'; readonly confirmedAt: BlockHeight } & Funded)
+  | ({ readonly stage: 'closing'; readonly confirmedAt: BlockHeight; readonly close: LspClose } & Funded)
+  | ({ readonly stage: 'closed'; readonly closeTxid: string } & Funded)
+  | {
+      readonly stage: 'aborted'
+      readonly reason: string
+      readonly guilty: NodeId | undefined
+      readonly funding: FundingTx | undefined
+      /** The host has been told to undo everything, and did. */
+      readonly cleaned: boolean
+    }
+
+export interface LspBase {
+  readonly v: 1
+  readonly role: 'lsp'
+  readonly instance: InstanceId
+  readonly clients: readonly LspClient[]
+  readonly params: TreeParams
+  readonly expiry: BlockHeight
+  /** Height at the creation: nothing of this factory can be in an older block. */
+  readonly createdAt: BlockHeight
+  readonly earlyWarning: Blocks
+  readonly fundingAmount: Sat
+  /** Seconds a client may take for one step. */
+  readonly stepTimeout: number
+  /** Heights at which transactions of the tree were seen confirmed, by txid. */
+  readonly seen: Readonly<Record<string, BlockHeight>>
+  readonly notice: string | undefined
+}
+
+export type LspState = LspBase & LspStage
+export type LspStageName = LspStage['stage']
+
+/** Nothing has reached the chain yet, and nothing may: the ceremony can still be given up for free. */
+export const isForming = (stage: LspStageName): boolean =>
+  ['inviting', 'preparing', 'opening', 'signing', 'delivering', 'completing'].includes(stage)

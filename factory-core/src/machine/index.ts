@@ -1,0 +1,178 @@
+/**
+ * The form of every protocol machine: an event in; a new state, sign records, items, log lines and effects out. A machine does no I/O.
+ *
+ * The runner commits state, records and items in one transaction and executes the effects only after that, so that persist
+ * comes before send by construction (DESIGN.md invariant 4). A step whose commit is refused has not happened: none of its
+ * effects leaves.
+ */
+import type { Payload } from '@ln-factory/tlv'
+import type { BroadcastResult, FundingCheck, FundingTx, HostChannel } from '../host/port.js'
+import type { Policy } from '../runner/api.js'
+import type { Item, LogEntry, SignRecord } from '../store/port.js'
+import type { BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat, Txid } from '../units/index.js'
+
+/** What a step may look at besides its state and its event. */
+export interface Context {
+  readonly self: NodeId
+  /** 32 bytes, from `Host.deriveSecret`; never logged, never stored. */
+  readonly nodeSecret: Uint8Array
+  /** Fresh random bytes. */
+  readonly entropy: (bytes: number) => Uint8Array
+  readonly height: BlockHeight
+  /** Unix seconds. */
+  readonly now: number
+  readonly policy: Policy
+  /** Read back what an earlier step stored as an item. */
+  readonly item: (key: string) => Uint8Array | undefined
+}
+
+export interface OpenCompletion {
+  readonly peer: NodeId
+  readonly leaf: Uint8Array
+  readonly prevout: { readonly amount: Sat; readonly script: Uint8Array }
+  readonly vout: number
+  readonly script: Uint8Array
+  readonly capacity: Sat
+}
+
+/** Work for the host. Its answer comes back as a `done` or `failed` event that carries the same call. */
+export type HostCall =
+  | { readonly call: 'newScript' }
+  | { readonly call: 'fundingPrepare'; readonly script: Uint8Array; readonly amount: Sat }
+  | { readonly call: 'openStart'; readonly peer: NodeId; readonly capacity: Sat; readonly push: Msat }
+  | { readonly call: 'openComplete'; readonly open: OpenCompletion }
+  /** Make the channels survive, then sign and broadcast the funding: in this order. */
+  | {
+      readonly call: 'launch'
+      readonly channels: readonly string[]
+      readonly funding: FundingTx
+    }
+  /** Undo what an aborted ceremony did to the host. Every part is idempotent. */
+  | {
+      readonly call: 'cleanUp'
+      readonly opens: readonly NodeId[]
+      readonly channels: readonly { readonly peer: NodeId; readonly channelId: string }[]
+      readonly funding: FundingTx | undefined
+    }
+  | { readonly call: 'channels' }
+  | { readonly call: 'checkFunding'; readonly channelId: string }
+  | { readonly call: 'utxo'; readonly outpoint: OutPoint }
+  | { readonly call: 'broadcast'; readonly tx: Uint8Array; readonly txid: Txid }
+  | { readonly call: 'forceClose'; readonly peer: NodeId; readonly channelId: string }
+  | { readonly call: 'drop'; readonly peer: NodeId; readonly channelId: string }
+
+export type HostDone =
+  | { readonly call: 'newScript'; readonly script: Uint8Array }
+  | { readonly call: 'fundingPrepare'; readonly funding: FundingTx }
+  | { readonly call: 'openStart'; readonly peer: NodeId; readonly script: Uint8Array }
+  | { readonly call: 'openComplete'; readonly peer: NodeId; readonly channelId: string }
+  | { readonly call: 'launch' }
+  | { readonly call: 'cleanUp' }
+  | { readonly call: 'channels'; readonly channels: readonly HostChannel[] }
+  | { readonly call: 'checkFunding'; readonly channelId: string; readonly check: FundingCheck }
+  | {
+      readonly call: 'utxo'
+      readonly outpoint: OutPoint
+      readonly output: { amount: Sat; script: Uint8Array } | undefined
+    }
+  | { readonly call: 'broadcast'; readonly txid: Txid; readonly result: BroadcastResult }
+  | { readonly call: 'forceClose' }
+  | { readonly call: 'drop' }
+
+export type Event =
+  | { readonly type: 'message'; readonly peer: NodeId; readonly payload: Payload }
+  | { readonly type: 'connected'; readonly peer: NodeId }
+  | { readonly type: 'disconnected'; readonly peer: NodeId }
+  | { readonly type: 'timer'; readonly name: TimerName }
+  | { readonly type: 'done'; readonly done: HostDone }
+  | { readonly type: 'failed'; readonly call: HostCall; readonly code: string; readonly error: string }
+  | { readonly type: 'confirmed'; readonly txid: Txid; readonly height: BlockHeight }
+  | { readonly type: 'unconfirmed'; readonly txid: Txid }
+  | { readonly type: 'spent'; readonly outpoint: OutPoint; readonly by: Txid; readonly height: BlockHeight }
+  | { readonly type: 'tip'; readonly height: BlockHeight }
+  | { readonly type: 'channelsChanged' }
+  /** After a start, once per stored machine: answer what happened meanwhile. */
+  | { readonly type: 'resume' }
+  /** The store refused the last step's sign records: another signature exists for one of its outpoints. */
+  | { readonly type: 'conflict'; readonly error: string }
+  | { readonly type: 'operator'; readonly order: OperatorOrder }
+
+export type OperatorOrder =
+  | { readonly order: 'answer'; readonly accept: boolean; readonly reason: string }
+  | { readonly order: 'abort'; readonly reason: string }
+  /** `feerate` in sat per 1000 vB. */
+  | { readonly order: 'close'; readonly feerate: number; readonly script: Uint8Array }
+  | { readonly order: 'exit' }
+
+/** `step`: the peer's answer is due. `retry`: try the same host call again. */
+export type TimerName = 'step' | 'retry'
+
+export type Effect =
+  | { readonly do: 'send'; readonly peer: NodeId; readonly payload: Payload }
+  | { readonly do: 'call'; readonly call: HostCall }
+  /** Replaces a running timer of the same name. */
+  | { readonly do: 'timer'; readonly name: TimerName; readonly seconds: number }
+  | { readonly do: 'cancelTimer'; readonly name: TimerName }
+  /** Nothing below `since` can hold it. */
+  | { readonly do: 'watchTx'; readonly txid: Txid; readonly since: BlockHeight }
+  | { readonly do: 'watchOutpoint'; readonly outpoint: OutPoint; readonly since: BlockHeight }
+
+/** What one event led to. `state` is the same object when nothing durable changed. */
+export interface Step<S> {
+  readonly state: S
+  readonly effects: readonly Effect[]
+  readonly records: readonly SignRecord[]
+  readonly items: readonly Item[]
+  readonly log: readonly LogEntry[]
+}
+
+/** Collects a step while rules run one after the other. */
+export class StepBuilder<S> {
+  readonly #effects: Effect[] = []
+  readonly #records: SignRecord[] = []
+  readonly #items: Item[] = []
+  readonly #log: LogEntry[] = []
+
+  constructor(public state: S) {}
+
+  to(state: S): this {
+    this.state = state
+    return this
+  }
+
+  send(peer: NodeId, payload: Payload): this {
+    this.#effects.push({ do: 'send', peer, payload })
+    return this
+  }
+
+  call(call: HostCall): this {
+    this.#effects.push({ do: 'call', call })
+    return this
+  }
+
+  effect(effect: Effect): this {
+    this.#effects.push(effect)
+    return this
+  }
+
+  record(...records: readonly SignRecord[]): this {
+    this.#records.push(...records)
+    return this
+  }
+
+  item(key: string, value: Uint8Array): this {
+    this.#items.push({ key, value })
+    return this
+  }
+
+  log(kind: LogEntry['kind'], text: string): this {
+    this.#log.push({ kind, text })
+    return this
+  }
+
+  done(): Step<S> {
+    return { state: this.state, effects: this.#effects, records: this.#records, items: this.#items, log: this.#log }
+  }
+}
+
+export const idBytes = (id: InstanceId): Uint8Array => Uint8Array.from(Buffer.from(id, 'hex'))

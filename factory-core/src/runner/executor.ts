@@ -1,0 +1,56 @@
+/** Host calls, executed: one place where the core's wishes meet the node. Answers come back as events. */
+import { FactoryError } from '@ln-factory/tlv'
+import type { Host } from '../host/port.js'
+import type { Event, HostCall, HostDone } from '../machine/index.js'
+
+export async function execute(host: Host, call: HostCall): Promise<Event> {
+  try {
+    return { type: 'done', done: await perform(host, call) }
+  } catch (error) {
+    const code = error instanceof FactoryError ? error.code : 'internal'
+    const text = error instanceof Error ? error.message : String(error)
+    host.log('warn', `${call.call}: ${text}`)
+    return { type: 'failed', call, code, error: text }
+  }
+}
+
+async function perform(host: Host, call: HostCall): Promise<HostDone> {
+  switch (call.call) {
+    case 'newScript':
+      return { call: 'newScript', script: await host.newScript() }
+    case 'fundingPrepare':
+      return { call: 'fundingPrepare', funding: await host.fundingPrepare(call.script, call.amount) }
+    case 'openStart': {
+      const { script } = await host.openStart({ peer: call.peer, capacity: call.capacity, push: call.push })
+      return { call: 'openStart', peer: call.peer, script }
+    }
+    case 'openComplete': {
+      const { channelId } = await host.openComplete(call.open)
+      return { call: 'openComplete', peer: call.open.peer, channelId }
+    }
+    case 'launch':
+      // Released first: from the broadcast on the channels carry money, and must survive whatever happens.
+      for (const channelId of call.channels) await host.release(channelId)
+      await host.fundingBroadcast(call.funding)
+      return { call: 'launch' }
+    case 'cleanUp':
+      for (const peer of call.opens) await host.openCancel(peer)
+      for (const { peer, channelId } of call.channels) await host.drop(peer, channelId)
+      if (call.funding !== undefined) await host.fundingRelease(call.funding)
+      return { call: 'cleanUp' }
+    case 'channels':
+      return { call: 'channels', channels: await host.channels() }
+    case 'checkFunding':
+      return { call: 'checkFunding', channelId: call.channelId, check: await host.checkFunding(call.channelId) }
+    case 'utxo':
+      return { call: 'utxo', outpoint: call.outpoint, output: await host.utxo(call.outpoint) }
+    case 'broadcast':
+      return { call: 'broadcast', txid: call.txid, result: await host.broadcast(call.tx) }
+    case 'forceClose':
+      await host.forceClose(call.peer, call.channelId)
+      return { call: 'forceClose' }
+    case 'drop':
+      await host.drop(call.peer, call.channelId)
+      return { call: 'drop' }
+  }
+}

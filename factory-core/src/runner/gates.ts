@@ -1,0 +1,65 @@
+/** Which channels are a factory's, and whether HTLCs may enter them. */
+import type { HostChannel } from '../host/port.js'
+import { fromWire } from '../ceremony/terms.js'
+import { blockHeight, blocks, type NodeId } from '../units/index.js'
+import type { GatedChannel } from './api.js'
+import type { Machine } from './machine.js'
+
+/** The gate of the factory channel `channelId`, if one of `machines` has it. */
+export function gateOf(machines: Iterable<Machine>, channelId: string): GatedChannel | undefined {
+  for (const machine of machines) if (holds(machine, channelId)) return gate(machine)
+  return undefined
+}
+
+const holds = (machine: Machine, channelId: string): boolean =>
+  machine.role === 'lsp'
+    ? machine.state.clients.some((c) => c.channelId === channelId)
+    : 'channelId' in machine.state && machine.state.channelId === channelId
+
+function gate(machine: Machine): GatedChannel {
+  const open = machine.state.stage === 'active' ? 'open' : 'shut'
+  if (machine.role === 'lsp') {
+    const { instance, earlyWarning, expiry, params } = machine.state
+    return { instance, role: 'lsp', gate: open, earlyWarning, expiry, confirmationMargin: params.confirmationMargin }
+  }
+  const { instance, invite } = machine.state
+  return {
+    instance,
+    role: 'client',
+    gate: open,
+    earlyWarning: blocks(invite.earlyWarning),
+    expiry: blockHeight(invite.expiry),
+    confirmationMargin: fromWire(invite.params).confirmationMargin,
+  }
+}
+
+/**
+ * Zero-conf was granted to an LSP, so that a channel with it whose funding is not on chain may be one that no factory
+ * backs. Such a channel takes no HTLC unless an active factory holds it (invariant 6).
+ */
+export class Unbacked {
+  #ordinary = new Set<string>()
+
+  /** Look at the host's channels again. */
+  update(channels: readonly HostChannel[], grantedTo: ReadonlySet<NodeId>): void {
+    this.#ordinary = new Set(channels.filter((c) => c.onChain || !grantedTo.has(c.peer)).map((c) => c.channelId))
+  }
+
+  /** Known not to depend on a factory. */
+  isOrdinary(channelId: string): boolean {
+    return this.#ordinary.has(channelId)
+  }
+}
+
+/** The machines through which zero-conf was granted to an LSP, ever. */
+export const granted = (machines: Iterable<Machine>): Map<NodeId, Machine> => {
+  const result = new Map<NodeId, Machine>()
+  for (const machine of machines) {
+    if (machine.role !== 'client') continue
+    const { state } = machine
+    const before = state.stage === 'invited' || state.stage === 'joining' || state.stage === 'refused'
+    if (before || (state.stage === 'accepted' && !state.opened)) continue
+    result.set(state.lsp, machine)
+  }
+  return result
+}

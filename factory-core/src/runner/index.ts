@@ -1,0 +1,3 @@
+export * from './api.js'
+export { FactoryNode, type NodeDeps } from './node.js'
+export { defaultPolicy } from './policy.js'
