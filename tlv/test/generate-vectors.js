@@ -382,6 +382,11 @@ save('fragments', {
     refused('index is total', ['000000020002' + 'aa'.repeat(34)], 'wire_value'),
     refused('header cut off', ['0000000000'], 'wire_truncated'),
     refused('no content', ['000000000002'], 'wire_length'),
+    refused(
+      'last one empty',
+      ['000000000003' + 'bb'.repeat(34), '000000010003' + 'bb'.repeat(34), '000000020003'],
+      'wire_length',
+    ),
     refused('first one not full', [p0.slice(0, -2)], 'wire_length'),
     refused('longer than max', [p0 + 'aa'], 'wire_length'),
     refused(

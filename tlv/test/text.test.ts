@@ -49,6 +49,18 @@ describe('text', () => {
     expect(clipText(text, max)).toBe(expected)
   })
 
+  it('refuses the code points that docs/protocol.md names, and only those around them', () => {
+    const refused = [0x00, 0x1f, 0x7f, 0x9f, 0x200e, 0x200f, 0x2028, 0x202e, 0x2066, 0x2069]
+    const allowed = [0x20, 0x7e, 0xa0, 0x200d, 0x2010, 0x2027, 0x202f, 0x2065, 0x206a, 0xfeff, 0x10ffff]
+    const char = (code: number): string => String.fromCodePoint(code)
+    for (const code of refused)
+      expect(
+        codeOf(() => decodeText(Buffer.from(char(code)))),
+        code.toString(16),
+      ).toBe('wire_value')
+    for (const code of allowed) expect(decodeText(Buffer.from(char(code)))).toBe(char(code))
+  })
+
   it('clipText always gives what may be sent', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.nat({ max: 30 }), (text, max) => {
