@@ -82,7 +82,10 @@ export class FactoryNode implements FactoryApi, HostHandlers {
       this.#dispatch(instance, { type: 'timer', name })
     })
     this.#policy = loadPolicy(deps.store, deps.policy)
-    this.#follower = new ChainFollower(deps.host, deps.store, (event) => Promise.resolve(this.#onChain(event)))
+    this.#follower = new ChainFollower(deps.host, deps.store, (event) => {
+      this.#onChain(event)
+      return Promise.resolve()
+    })
   }
 
   /**

@@ -1,5 +1,5 @@
 /** A client's machine: which rule answers which event. */
-import { clipText, FactoryError, type Invite, type Payload } from '@ln-factory/tlv'
+import { clipText, encodePayload, FactoryError, type Invite, type Payload } from '@ln-factory/tlv'
 import {
   onCloseAborted,
   onCloseAggregatedNonce,
@@ -172,9 +172,7 @@ function onInviteAgain(step: Builder, context: Context, invite: Invite): void {
 }
 
 function sameInvite(a: Invite, b: Invite): boolean {
-  const flat = (i: Invite): string =>
-    [i.capacity, i.push, i.expiry, i.earlyWarning, i.clients, ...Object.entries(i.params).sort().flat()].join()
-  return flat(a) === flat(b)
+  return Buffer.compare(encodePayload(a), encodePayload(b)) === 0
 }
 
 /** The LSP says the factory is live: a close that was being agreed is off. */
