@@ -17,6 +17,11 @@ export interface HostCaps {
   readonly pendingOpensPerPeer: number
   /** A channel can be forgotten without its commitment being broadcast. */
   readonly dropsChannels: boolean
+  /**
+   * Largest balance that may be pushed to this node at an open. LOSES FUNDS when a client takes more: lightningd v26.06 aborts,
+   * at every start, once the leaf confirms while the balance is below what was pushed.
+   */
+  readonly maxPush: Msat
 }
 
 export interface PeerInfo {

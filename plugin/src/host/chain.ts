@@ -5,6 +5,9 @@ import type { BroadcastResult } from '@ln-factory/core/host'
 import type { LightningRpc } from '../rpc/index.js'
 import { getInfo, parse, rawBlock, sendRawTransaction, utxoOut } from './replies.js'
 
+/** bitcoind's answer to a transaction that is confirmed already: lightningd means to take it for success, and does not. */
+const IN_CHAIN = /error code: -27\b/
+
 /** The chain as lightningd's bitcoin backend shows it. */
 export class Chain {
   constructor(private readonly rpc: LightningRpc) {}
@@ -39,6 +42,7 @@ export class Chain {
     // The fee was fixed when the transaction was signed: a node that finds it high must not keep us from our money.
     const reply = await this.rpc.call('sendrawtransaction', { tx: hex.encode(tx), allowhighfees: true })
     const { success, errmsg } = parse(sendRawTransaction, 'sendrawtransaction', reply)
-    return { accepted: success, error: success ? undefined : errmsg.trim() }
+    const accepted = success || IN_CHAIN.test(errmsg)
+    return { accepted, error: accepted ? undefined : errmsg.trim().replace(/\s*\n\s*/g, ' ') }
   }
 }

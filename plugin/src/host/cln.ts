@@ -1,6 +1,15 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
-import { nodeId, sat, type BlockHeight, type Msat, type NodeId, type OutPoint, type Sat } from '@ln-factory/core/units'
+import {
+  nodeId,
+  sat,
+  toMsat,
+  type BlockHeight,
+  type Msat,
+  type NodeId,
+  type OutPoint,
+  type Sat,
+} from '@ln-factory/core/units'
 import type {
   BroadcastResult,
   FundingCheck,
@@ -22,6 +31,9 @@ import { getInfo, makeSecret, newAddress, parse } from './replies.js'
 
 /** bLIP-56's message type. */
 export const FACTORY_MESSAGE = 32800
+
+/** Asked for `reserve=0sat`, but lightningd never goes under its dust limit. */
+const MIN_RESERVE = sat(546)
 
 export interface ClnHostOptions {
   readonly rpc: LightningRpc
@@ -59,11 +71,14 @@ export class ClnHost implements Host {
     const info = parse(getInfo, 'getinfo', await options.rpc.call('getinfo'))
     const caps: HostCaps = {
       name: `Core Lightning ${info.version}`,
-      // Asked for `reserve=0sat`, but lightningd never goes under its dust limit.
-      minReserve: sat(546),
+      minReserve: MIN_RESERVE,
       choosesForwardingChannel: true,
       gatesAllForwards: true,
       pendingOpensPerPeer: 1,
+      // lightningd counts back from today's balance to the one at the open when it sees the leaf, and aborts (v26.06:
+      // "Unable to sub our_msat - push", in channel_record_open) when that would be negative. A balance can't fall under the
+      // reserve, which is 546 sat as we open; so that much may be pushed and not one msat more.
+      maxPush: toMsat(MIN_RESERVE),
       dropsChannels: await hasCommand(options.rpc, 'dev-forget-channel'),
     }
     return new ClnHost(options, nodeId(info.id), caps, new AddressCodec(info.network))

@@ -2,6 +2,7 @@ import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
 import { blockHeight, floorSat, msat, nodeId } from '@ln-factory/core/units'
 import type { HostHandlers, OpenDecision } from '@ln-factory/core/host'
+import type { z } from 'zod'
 import type { FactoryPlugin } from '../rpc/index.js'
 import { FACTORY_MESSAGE, type ClnHost } from './cln.js'
 import { blockAdded, connected, customMessage, disconnected, htlcAccepted, openChannel, parse } from './replies.js'
@@ -19,6 +20,9 @@ const TEMPORARY_NODE_FAILURE = '2002'
 /** Channel types that a factory channel may have: anchors and static keys always, alias and zero-conf if the peer says so. */
 const REQUIRED_BITS = [12, 22]
 const ALLOWED_BITS = [12, 22, 46, 50]
+
+/** channel_flags bit 0 of open_channel (BOLT 2). */
+const ANNOUNCE = 1
 
 const CONTINUE = { result: 'continue' }
 const reject = (reason: string): object => ({ result: 'reject', error_message: reason })
@@ -67,7 +71,7 @@ export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
         push: msat(open.push_msat),
         channelType,
       })
-      return answerOpen(decision, channelType, (open.channel_flags & 1) !== 0)
+      return answerOpen(decision, flawOf(open))
     },
     { fallback: reject('channel factory plugin failed') },
   )
@@ -118,18 +122,25 @@ export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
     })
 }
 
-function answerOpen(decision: OpenDecision, channelType: readonly number[] | undefined, announced: boolean): object {
+function answerOpen(decision: OpenDecision, flaw: string | undefined): object {
   switch (decision.kind) {
     case 'ordinary':
       return CONTINUE
     case 'refuse':
       return reject(decision.reason)
-    case 'factory': {
-      const bits = channelType ?? []
-      if (!REQUIRED_BITS.every((bit) => bits.includes(bit)) || !bits.every((bit) => ALLOWED_BITS.includes(bit)))
-        return reject(`a factory channel needs anchors; channel type ${bits.join()} has not what it needs or more`)
-      if (announced) return reject('a factory channel is not announced')
-      return { result: 'continue', mindepth: 0, reserve: '0sat' }
-    }
+    case 'factory':
+      return flaw === undefined ? { result: 'continue', mindepth: 0, reserve: '0sat' } : reject(flaw)
   }
+}
+
+/** Why such a channel can't be one of a factory, however well announced. */
+function flawOf(open: z.infer<typeof openChannel>['openchannel']): string | undefined {
+  const bits = open.channel_type?.bits ?? []
+  if (!REQUIRED_BITS.every((bit) => bits.includes(bit)) || !bits.every((bit) => ALLOWED_BITS.includes(bit)))
+    return `a factory channel has a channel type of ${REQUIRED_BITS.join()} and at most ${ALLOWED_BITS.join()}, not ${bits.join()}`
+  if ((open.channel_flags & ANNOUNCE) !== 0) return 'a factory channel is not announced'
+  // See `maxPush` in cln.ts: our balance can't fall under the reserve that the peer asks of us.
+  if (open.push_msat > open.channel_reserve_msat)
+    return `push of ${open.push_msat} msat is more than the reserve of ${open.channel_reserve_msat} msat, which this node does not survive`
+  return undefined
 }

@@ -62,6 +62,7 @@ export const openChannel = z.object({
     id: nodeIdHex,
     funding_msat: msatAmount,
     push_msat: msatAmount,
+    channel_reserve_msat: msatAmount,
     channel_flags: z.number().int(),
     channel_type: z.object({ bits: z.array(z.number().int()) }).optional(),
   }),

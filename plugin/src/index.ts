@@ -1,0 +1,2 @@
+export * from './host/index.js'
+export * from './rpc/index.js'

@@ -1,0 +1,123 @@
+/**
+ * cln-factory: what lightningd starts. Reads lightningd's requests from stdin, and writes nothing but answers to stdout.
+ *
+ * Until lightningd's `init` nothing is touched: `getmanifest` is also asked by `lightningd --help`. From `init` on: options are
+ * checked, the database is opened and the host is asked who it is; a fault disables the plugin with a sentence. Then the node
+ * catches up with what happened meanwhile; hooks and commands that come earlier wait for that.
+ */
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { FactoryNode } from '@ln-factory/core/runner'
+import type { FactoryStore } from '@ln-factory/core/store'
+import { openSqliteStore } from '@ln-factory/core/store/sqlite'
+import { commands, type CommandContext } from './commands/index.js'
+import { ClnHost, FACTORY_FEATURES, FACTORY_MESSAGE, wireHooks, type Wiring } from './host/index.js'
+import { options, parseOptions } from './options/index.js'
+import { FactoryPlugin, LightningRpc, type InitParams } from './rpc/index.js'
+
+interface Running extends Wiring {
+  readonly context: CommandContext
+  readonly node: FactoryNode
+}
+
+interface Prepared {
+  readonly config: CommandContext['config']
+  readonly rpc: LightningRpc
+  readonly store: FactoryStore
+  readonly host: ClnHost
+}
+
+const plugin = new FactoryPlugin({
+  customMessages: [FACTORY_MESSAGE],
+  featureBits: { init: FACTORY_FEATURES, node: FACTORY_FEATURES },
+})
+const log: ClnHost['log'] = (level, text) => {
+  plugin.log(text, level)
+}
+const explain = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+let resolveRunning: (running: Running) => void
+let rejectRunning: (error: unknown) => void
+const running = new Promise<Running>((resolve, reject) => {
+  resolveRunning = resolve
+  rejectRunning = reject
+})
+// Whoever waits for it reports its failure; there may be nobody.
+running.catch(() => undefined)
+let prepared: Prepared | undefined
+let node: FactoryNode | undefined
+
+async function prepare({ options: values, configuration }: InitParams): Promise<Prepared> {
+  const lightningDir = configuration['lightning-dir']
+  const config = parseOptions(values, { lightningDir, network: configuration.network })
+  const rpc = new LightningRpc(join(lightningDir, configuration['rpc-file']))
+  const host = await ClnHost.create({ rpc, lightningDir, log })
+  const store = openSqliteStore(config.database)
+  return { config, rpc, store, host }
+}
+
+async function catchUp({ config, rpc, store, host }: Prepared): Promise<Running> {
+  node = await FactoryNode.start({
+    host,
+    store,
+    policy: config.policy,
+    entropy: (bytes) => new Uint8Array(randomBytes(bytes)),
+    clock: () => Math.floor(Date.now() / 1000),
+  })
+  // Peers that connected while we were not listening.
+  for (const peer of await host.peers()) if (peer.connected) await node.peerConnected(peer.id)
+  return { host, handlers: node, node, context: { api: node, rpc, config } }
+}
+
+function stop(code: number): never {
+  // Steps of the node are on disk when they are done, so there is nothing to wait for.
+  node?.stop()
+  prepared?.rpc.close()
+  prepared?.store.close()
+  process.exit(code)
+}
+
+plugin.onInit = async (params) => {
+  try {
+    prepared = await prepare(params)
+  } catch (error) {
+    log('error', `not started: ${explain(error)}`)
+    return explain(error)
+  }
+  catchUp(prepared).then(resolveRunning, (error: unknown) => {
+    rejectRunning(error)
+    log('error', `stopped, because the factories can't be guarded: ${explain(error)}`)
+    // Let the log line out first.
+    setTimeout(() => stop(1), 100)
+  })
+  return undefined
+}
+plugin.onShutdown = () => {
+  stop(0)
+}
+process.on('SIGTERM', () => {
+  stop(0)
+})
+// Ctrl-C in lightningd's terminal reaches us too; lightningd says when to end.
+process.on('SIGINT', () => undefined)
+process.on('unhandledRejection', (error) => {
+  log('error', `unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+})
+
+for (const option of options) plugin.addOption(option)
+for (const command of commands)
+  plugin.addMethod(
+    command.name,
+    async (params) => {
+      command.validate(params)
+      return command.run((await running).context, params)
+    },
+    command.usage,
+    command.description,
+    command.longDescription,
+    (params) => {
+      command.validate(params)
+    },
+  )
+wireHooks(plugin, running)
+plugin.start()
