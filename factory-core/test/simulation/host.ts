@@ -12,6 +12,7 @@ import type {
 } from '../../src/host/port.js'
 import { decodeTx, txidBytes } from '../../src/tree/index.js'
 import {
+  MAX_MONEY,
   msat,
   outPointKey,
   sat,
@@ -50,6 +51,7 @@ export class SimHost implements Host {
     gatesAllForwards: true,
     pendingOpensPerPeer: 1,
     dropsChannels: true,
+    maxPush: msat(MAX_MONEY * 1000n),
   }
   readonly mine = new Map<string, SimChannel>()
   readonly opens = new Map<NodeId, { script: Uint8Array; capacity: Sat; push: Msat }>()
