@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { Bitcoind, Network, RpcError, channelOf, satOfBtc, type Lightningd } from '../src/network/index.js'
+import { Bitcoind, Network, RpcError, channelOf, satOfBtc, until, type Lightningd } from '../src/network/index.js'
 import { describeWithBitcoind, describeWithLightningd } from './gate.js'
 
 const ANYONE = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080'
@@ -38,6 +39,41 @@ describeWithBitcoind('harness: bitcoind', () => {
   it('passes on a refusal in bitcoind’s own words', async () => {
     await expect(bitcoind.call('getblockhash', [1_000_000])).rejects.toThrow(RpcError)
     await expect(bitcoind.call('getblockhash', [1_000_000])).rejects.toMatchObject({ code: -8 })
+  })
+})
+
+/** False for a zombie too: whoever inherits it may take its time to bury it. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+describeWithBitcoind('harness: a process that is killed', () => {
+  it('takes its nodes and their files along', async () => {
+    const built = new URL('../dist/network/index.js', import.meta.url).href
+    const owner = spawn(process.execPath, [
+      '--input-type=module',
+      '--eval',
+      `import { Bitcoind } from ${JSON.stringify(built)}
+       const { pid, access } = await Bitcoind.start()
+       console.log(JSON.stringify({ pid, datadir: access.datadir }))
+       setInterval(() => undefined, 1000)`,
+    ])
+    const line = await new Promise<string>((resolve, reject) => {
+      owner.stdout.once('data', (chunk: Buffer) => {
+        resolve(chunk.toString())
+      })
+      owner.once('exit', () => {
+        reject(new Error('it ended by itself; was the test workspace built?'))
+      })
+    })
+    const { pid, datadir } = JSON.parse(line) as { pid: number; datadir: string }
+    expect(isAlive(pid)).toBe(true)
+    owner.kill('SIGKILL')
+    await until(() => !isAlive(pid) && !existsSync(datadir), { what: 'bitcoind and its folder to go' })
   })
 })
 

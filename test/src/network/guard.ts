@@ -19,7 +19,7 @@ while read -r verb value; do
     dir) dirs="$dirs $value" ;;
   esac
 done
-for group in $groups; do kill -9 -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
 [ -n "$dirs" ] && sleep 1 && rm -rf $dirs
 `
 
@@ -33,6 +33,8 @@ function tell(line: string): void {
     guard.unref()
     if (guard.stdin instanceof Socket) guard.stdin.unref()
     guard.stdin.on('error', () => undefined)
+    // A test worker whose runner was killed would finish its test first, however long that takes.
+    process.once('disconnect', () => process.exit())
   }
   guard.stdin.write(`${line}\n`)
 }

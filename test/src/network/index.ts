@@ -7,3 +7,4 @@ export { channelOf, Network, type NodeOptions, type OrdinaryChannel } from './ne
 export { findBitcoind, findContainerEngine, findLightningd, type Program } from './programs.js'
 export { RpcError } from './rpcError.js'
 export { sleep, until } from './wait.js'
+export * from './factoryNetwork.js'
