@@ -4,8 +4,9 @@ import { create } from './create.js'
 import { helpFor } from './help.js'
 import { abort, close, exit } from './leave.js'
 import { list, log, peers, show } from './look.js'
+import { invoice, pay } from '../pay/index.js'
 
-const acting = [create, list, show, peers, join, policy, close, exit, abort, log]
+const acting = [create, list, show, peers, join, policy, invoice, pay, close, exit, abort, log]
 
 /** Every command that the plugin adds to lightningd. */
 export const commands: readonly Command[] = [...acting, helpFor(acting)]

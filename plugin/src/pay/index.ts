@@ -1,0 +1,2 @@
+export { invoice } from './invoice.js'
+export { pay } from './pay.js'

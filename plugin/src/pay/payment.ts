@@ -1,0 +1,241 @@
+/**
+ * One payment: find routes, send parts, learn from what fails, send again. It ends when the payee has released the preimage, or
+ * when nothing of it is under way any more; where neither can be known, the error says so (`payment_pending`).
+ */
+import type { FactoryApi } from '@ln-factory/core/runner'
+import { msat, type BlockHeight, type Msat } from '@ln-factory/core/units'
+import { minForwardDelta } from '@ln-factory/core/htlc'
+import { FactoryError } from '@ln-factory/tlv'
+import type { Rpc } from '../commands/command.js'
+import { currentHeight } from '../commands/node-state.js'
+import type { Invoice } from './bolt11.js'
+import { ownChannels, type OwnChannel } from './channels.js'
+import { PaymentLayer } from './layer.js'
+import { outcomeOf, waitForPart, type Outcome, type PartId } from './outcome.js'
+import { firstHopDelay, fitRoute, HEIGHT_SLACK, largestDelay, sendpayRoute, type Part } from './route.js'
+
+export interface PaymentOptions {
+  readonly total: Msat
+  readonly maxFee: Msat
+  /** Blocks: most delay of the first HTLC. */
+  readonly maxDelay: number
+  /** Seconds in which new parts may be sent. */
+  readonly retryFor: number
+  readonly groupId: number
+}
+
+export interface Paid {
+  readonly preimage: string
+  readonly sent: Msat
+  readonly parts: number
+}
+
+/** More parts than this are not tried: something is wrong with the payee or the network. */
+const MOST_SENDS = 60
+const MOST_PARTS = 20
+/** A payee gives up on an incomplete set of parts after a minute; give the failures time to come back. */
+const GRACE = 75_000
+
+interface Flight {
+  readonly part: Part
+  readonly ended: Promise<{ partId: number; outcome: Outcome }>
+}
+
+export class Payment {
+  private readonly flights = new Map<number, Flight>()
+  private readonly stopSending: number
+  private sends = 0
+  private unsent: bigint
+  /** Why no more parts are sent. */
+  private stopped: string | undefined
+  private lastFailure: string | undefined
+  private giveUp: number
+
+  private constructor(
+    private readonly rpc: Rpc,
+    private readonly api: FactoryApi,
+    private readonly layer: PaymentLayer,
+    private readonly invoice: Invoice,
+    private readonly options: PaymentOptions,
+  ) {
+    this.unsent = options.total
+    this.stopSending = Date.now() + options.retryFor * 1000
+    this.giveUp = this.stopSending + GRACE
+  }
+
+  /** @throws FactoryError `payment_failed`, `payment_pending`, `host_failed` */
+  static async run(rpc: Rpc, api: FactoryApi, invoice: Invoice, options: PaymentOptions): Promise<Paid> {
+    const layer = await PaymentLayer.create(rpc, `factory-pay-${invoice.paymentHash}-${options.groupId}`)
+    try {
+      await layer.addHints(invoice, api.nodeId, options.total)
+      return await new Payment(rpc, api, layer, invoice, options).untilEnded()
+    } finally {
+      await layer.remove()
+    }
+  }
+
+  private get feesUnderWay(): bigint {
+    return [...this.flights.values()].reduce((sum, { part }) => sum + part.fee, 0n)
+  }
+
+  private get finalCltv(): number {
+    return this.invoice.finalCltv + HEIGHT_SLACK
+  }
+
+  private async untilEnded(): Promise<Paid> {
+    try {
+      return await this.loop()
+    } catch (error) {
+      if (this.flights.size === 0) throw error
+      // Whatever went wrong on our side: parts are out there, and the caller must not pay again.
+      throw pending(error instanceof Error ? error.message : String(error), this.invoice, error)
+    }
+  }
+
+  private async loop(): Promise<Paid> {
+    for (;;) {
+      if (this.stopped === undefined && this.unsent > 0n) await this.send()
+      else if (this.flights.size === 0) throw this.failed()
+      if (this.flights.size === 0) continue
+      const { partId, outcome } = await Promise.race([...this.flights.values()].map(({ ended }) => ended))
+      if (outcome.kind === 'paid') return this.paid(outcome.preimage)
+      await this.landed(partId, outcome)
+    }
+  }
+
+  /** Everything that is under way is paid for: the payee has shown the preimage, so it takes every part of the set. */
+  private paid(preimage: string): Paid {
+    const parts = [...this.flights.values()].map(({ part }) => part)
+    const sent = parts.reduce((sum, part) => sum + part.delivered + part.fee, 0n)
+    return { preimage, sent: msat(sent), parts: parts.length }
+  }
+
+  private failed(): FactoryError {
+    const why = [this.stopped, this.lastFailure].filter((text) => text !== undefined)
+    return new FactoryError('payment_failed', `not paid: ${[...new Set(why)].join('; ')}`, 'nothing of it is under way')
+  }
+
+  private stop(why: string): void {
+    this.stopped ??= why
+    this.giveUp = Math.min(this.giveUp, Date.now() + GRACE)
+  }
+
+  private async send(): Promise<void> {
+    if (Date.now() > this.stopSending) return this.stop(`no success within ${this.options.retryFor} seconds`)
+    if (this.sends >= MOST_SENDS) return this.stop(`no success with ${MOST_SENDS} parts`)
+    const height = await currentHeight(this.rpc)
+    const channels = await this.openChannels(height)
+    const maxDelay = this.foundDelay(channels)
+    if (channels.length === 0 || maxDelay < this.finalCltv) {
+      return this.stop('no channel of ours can carry the delay that this invoice needs')
+    }
+    const routes = await this.layer.routes({
+      from: this.api.nodeId,
+      to: this.invoice.payee,
+      amount: msat(this.unsent),
+      maxFee: msat(this.options.maxFee - this.feesUnderWay),
+      finalCltv: this.finalCltv,
+      maxDelay,
+      maxParts: this.invoice.multiPart ? MOST_PARTS : 1,
+    })
+    if (typeof routes === 'string') return this.stop(routes)
+    const parts: Part[] = []
+    for (const route of routes) {
+      const part = fitRoute(route, channels, height, this.options.maxDelay)
+      if (part === undefined) {
+        this.sends++
+        return this.layer.disable(route.path[0]?.short_channel_id_dir ?? '')
+      }
+      parts.push(part)
+    }
+    this.checkSums(parts)
+    for (const part of parts) await this.sendPart(part)
+  }
+
+  /** Channels that may carry this payment; the others are taken out of the route search. */
+  private async openChannels(height: BlockHeight): Promise<OwnChannel[]> {
+    const open: OwnChannel[] = []
+    for (const channel of await ownChannels(this.rpc, this.api)) {
+      const least = firstHopDelay(
+        channel,
+        this.finalCltv,
+        channel.peer === this.invoice.payee ? undefined : this.finalCltv,
+      )
+      const gated = channel.gate?.gate === 'shut' || least > largestDelay(channel, height)
+      if (channel.usable && !gated) open.push(channel)
+      else await this.layer.disable(`${channel.scid}/${channel.direction}`)
+    }
+    return open
+  }
+
+  /** Most delay that a found route may have, before the first hop gets what its factory needs. */
+  private foundDelay(channels: readonly OwnChannel[]): number {
+    const extra = channels.map(({ gate, peer }) =>
+      gate === undefined || peer === this.invoice.payee ? 0 : minForwardDelta(gate.earlyWarning),
+    )
+    return this.options.maxDelay - Math.min(...extra)
+  }
+
+  /** askrene's answer is trusted for the way, not for the money. */
+  private checkSums(parts: readonly Part[]): void {
+    const delivered = parts.reduce((sum, part) => sum + part.delivered, 0n)
+    const fee = parts.reduce((sum, part) => sum + part.fee, this.feesUnderWay)
+    if (delivered !== this.unsent || fee > this.options.maxFee || parts.some((part) => part.fee < 0n)) {
+      throw new FactoryError(
+        'host_failed',
+        `routes for ${delivered} msat with ${fee} msat of fees, asked for ${this.unsent}`,
+      )
+    }
+  }
+
+  private async sendPart(part: Part): Promise<void> {
+    const partId = ++this.sends
+    const { invoice, options } = this
+    const id: PartId = { payment_hash: invoice.paymentHash, partid: partId, groupid: options.groupId }
+    await this.layer.reserve(part.path)
+    this.unsent -= part.delivered
+    let outcome: Outcome | undefined
+    try {
+      await this.rpc.call('sendpay', {
+        ...id,
+        route: sendpayRoute(part.path),
+        amount_msat: `${options.total}msat`,
+        payment_secret: invoice.paymentSecret,
+        bolt11: invoice.text,
+        ...(invoice.metadata === undefined ? {} : { payment_metadata: invoice.metadata }),
+      })
+    } catch (error) {
+      // When the answer is lost it may have been sent: waitsendpay tells.
+      const said = outcomeOf(error)
+      if (said.kind !== 'unknown') outcome = said
+    }
+    const ended = (async () => {
+      return { partId, outcome: outcome ?? (await waitForPart(this.rpc, id, () => this.giveUp)) }
+    })()
+    // It is awaited in untilEnded, perhaps after another part's end; a rejection in between is not unhandled.
+    ended.catch(() => undefined)
+    this.flights.set(partId, { part, ended })
+  }
+
+  private async landed(partId: number, outcome: Exclude<Outcome, { kind: 'paid' }>): Promise<void> {
+    const flight = this.flights.get(partId)
+    if (flight === undefined) throw new FactoryError('internal', `part ${partId} landed twice`)
+    if (outcome.kind === 'unknown') throw pending(outcome.reason, this.invoice)
+    const { part } = flight
+    this.flights.delete(partId)
+    await this.layer.unreserve(part.path)
+    this.unsent += part.delivered
+    this.lastFailure = outcome.reason
+    if (outcome.kind === 'refused') return this.stop(outcome.reason)
+    const { erring } = outcome
+    if (erring === undefined) return
+    const hop = part.path.find((h) => h.short_channel_id_dir === erring.scidDir)
+    if (erring.temporary && hop !== undefined) await this.layer.constrain(erring.scidDir, hop.amount_in_msat)
+    else await this.layer.disable(erring.scidDir)
+  }
+}
+
+function pending(why: string, { paymentHash }: Invoice, cause?: unknown): FactoryError {
+  const hint = `lightning-cli listsendpays null ${paymentHash}`
+  return new FactoryError('payment_pending', `parts are still under way: ${why}`, hint, { cause })
+}
