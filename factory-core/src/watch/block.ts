@@ -118,5 +118,5 @@ function merkleRoot(ids: readonly Uint8Array[]): Uint8Array {
   return merkleRoot(parents)
 }
 
-/** Hashes are printed back to front. */
-const displayHex = (hash: Uint8Array): string => bytesToHex(hash.slice().reverse())
+/** Hashes are printed back to front. A copy is turned round: `slice` of a Buffer would be the block itself. */
+const displayHex = (hash: Uint8Array): string => bytesToHex(Uint8Array.from(hash).reverse())

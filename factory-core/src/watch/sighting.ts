@@ -21,7 +21,7 @@ export function findIn(block: Block, height: BlockHeight, watched: { has(key: Wa
     for (const key of tx.spends) {
       if (!watched.has(key)) continue
       // A copy, so that one small transaction does not keep its block in memory.
-      found.push({ kind: 'spent', outpoint: outPointOf(key), by: tx.txid, tx: tx.raw.slice(), height })
+      found.push({ kind: 'spent', outpoint: outPointOf(key), by: tx.txid, tx: Uint8Array.from(tx.raw), height })
     }
   }
   return found

@@ -43,14 +43,14 @@ class MemoryStore implements FactoryStore {
       const key = `${outPointKey(record.outpoint)}/${record.class}`
       const signed = fresh.get(key) ?? disk.records.get(key) ?? []
       const { index, rule } = record
-      if (admit(record, signed)) fresh.set(key, [...signed, { index, rule, sighash: record.sighash.slice() }])
+      if (admit(record, signed)) fresh.set(key, [...signed, { index, rule, sighash: Uint8Array.from(record.sighash) }])
     }
 
     for (const [key, signed] of fresh) disk.records.set(key, signed)
     disk.machines.set(batch.instance, { role: batch.role, state: batch.state ?? known?.state })
     const items = disk.items.get(batch.instance) ?? new Map<string, Uint8Array>()
     disk.items.set(batch.instance, items)
-    for (const { key, value } of batch.items) items.set(key, value.slice())
+    for (const { key, value } of batch.items) items.set(key, Uint8Array.from(value))
     const time = this.#clock()
     for (const { kind, text } of batch.log) {
       disk.log.push({ seq: disk.log.length + 1, time, instance: batch.instance, kind, text })
@@ -73,7 +73,7 @@ class MemoryStore implements FactoryStore {
     return [...(this.#open().items.get(instance) ?? [])]
       .filter(([key]) => key.startsWith(prefix))
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, value]) => ({ key, value: value.slice() }))
+      .map(([key, value]) => ({ key, value: Uint8Array.from(value) }))
   }
 
   log(filter: Parameters<FactoryStore['log']>[0]): StoredLog[] {

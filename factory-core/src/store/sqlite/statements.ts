@@ -1,5 +1,5 @@
 /** Every statement of the store, prepared once, with the types of what goes in and comes out. */
-import type Database from 'better-sqlite3'
+import type BetterSqlite3 from 'better-sqlite3'
 import type { Signed } from '../rule.js'
 
 interface LogRow {
@@ -14,7 +14,7 @@ type SignedRow = Omit<Signed, 'sighash'> & { readonly sighash: Buffer }
 
 export type Statements = ReturnType<typeof prepare>
 
-export function prepare(db: Database.Database) {
+export function prepare(db: BetterSqlite3.Database) {
   return {
     role: db.prepare<[string], { role: string }>('SELECT role FROM machine WHERE instance = ?'),
     putMachine: db.prepare<[string, string, string | null]>(
