@@ -11,7 +11,7 @@ import { currentHeight } from '../commands/node-state.js'
 import type { Invoice } from './bolt11.js'
 import { ownChannels, type OwnChannel } from './channels.js'
 import { PaymentLayer } from './layer.js'
-import { outcomeOf, waitForPart, type Outcome, type PartId } from './outcome.js'
+import { outcomeOf, waitForPart, type Erring, type Outcome, type PartId } from './outcome.js'
 import { firstHopDelay, fitRoute, HEIGHT_SLACK, largestDelay, sendpayRoute, type Part } from './route.js'
 
 export interface PaymentOptions {
@@ -33,6 +33,8 @@ export interface Paid {
 /** More parts than this are not tried: something is wrong with the payee or the network. */
 const MOST_SENDS = 60
 const MOST_PARTS = 20
+/** Routes that a factory's rules don't fit are taken out one by one. */
+const MOST_SEARCHES = 20
 /** A payee gives up on an incomplete set of parts after a minute; give the failures time to come back. */
 const GRACE = 75_000
 
@@ -121,35 +123,38 @@ export class Payment {
   }
 
   private async send(): Promise<void> {
-    if (Date.now() > this.stopSending) return this.stop(`no success within ${this.options.retryFor} seconds`)
-    if (this.sends >= MOST_SENDS) return this.stop(`no success with ${MOST_SENDS} parts`)
-    const height = await currentHeight(this.rpc)
-    const channels = await this.openChannels(height)
-    const maxDelay = this.foundDelay(channels)
-    if (channels.length === 0 || maxDelay < this.finalCltv) {
-      return this.stop('no channel of ours can carry the delay that this invoice needs')
-    }
-    const routes = await this.layer.routes({
-      from: this.api.nodeId,
-      to: this.invoice.payee,
-      amount: msat(this.unsent),
-      maxFee: msat(this.options.maxFee - this.feesUnderWay),
-      finalCltv: this.finalCltv,
-      maxDelay,
-      maxParts: this.invoice.multiPart ? MOST_PARTS : 1,
-    })
-    if (typeof routes === 'string') return this.stop(routes)
-    const parts: Part[] = []
-    for (const route of routes) {
-      const part = fitRoute(route, channels, height, this.options.maxDelay)
-      if (part === undefined) {
-        this.sends++
-        return this.layer.disable(route.path[0]?.short_channel_id_dir ?? '')
+    const parts = await this.findParts()
+    if (typeof parts === 'string') this.stop(parts)
+    else for (const part of parts) await this.sendPart(part)
+  }
+
+  /** Parts for all that is unsent, or why there are none. */
+  private async findParts(): Promise<readonly Part[] | string> {
+    for (let tries = 0; tries < MOST_SEARCHES; tries++) {
+      if (Date.now() > this.stopSending) return `no success within ${this.options.retryFor} seconds`
+      if (this.sends >= MOST_SENDS) return `no success with ${MOST_SENDS} parts`
+      const height = await currentHeight(this.rpc)
+      const channels = await this.openChannels(height)
+      const maxDelay = this.foundDelay(channels)
+      if (channels.length === 0 || maxDelay < this.finalCltv) {
+        return 'no channel of ours can carry the delay that this invoice needs'
       }
-      parts.push(part)
+      const routes = await this.layer.routes({
+        from: this.api.nodeId,
+        to: this.invoice.payee,
+        amount: msat(this.unsent),
+        maxFee: msat(this.options.maxFee - this.feesUnderWay),
+        finalCltv: this.finalCltv,
+        maxDelay,
+        maxParts: this.invoice.multiPart ? MOST_PARTS : 1,
+      })
+      if (typeof routes === 'string') return routes
+      const parts = routes.map((route) => fitRoute(route, channels, height, this.options.maxDelay) ?? route)
+      const unfit = parts.find((part) => !('first' in part))
+      if (unfit === undefined) return this.checked(parts.filter((part) => 'first' in part))
+      await this.layer.disable(unfit.path[0]?.short_channel_id_dir ?? '')
     }
-    this.checkSums(parts)
-    for (const part of parts) await this.sendPart(part)
+    return 'no route leaves enough time for the factory'
   }
 
   /** Channels that may carry this payment; the others are taken out of the route search. */
@@ -177,15 +182,16 @@ export class Payment {
   }
 
   /** askrene's answer is trusted for the way, not for the money. */
-  private checkSums(parts: readonly Part[]): void {
+  private checked(parts: readonly Part[]): readonly Part[] {
     const delivered = parts.reduce((sum, part) => sum + part.delivered, 0n)
     const fee = parts.reduce((sum, part) => sum + part.fee, this.feesUnderWay)
-    if (delivered !== this.unsent || fee > this.options.maxFee || parts.some((part) => part.fee < 0n)) {
+    if (delivered !== this.unsent || fee > this.options.maxFee) {
       throw new FactoryError(
         'host_failed',
         `routes for ${delivered} msat with ${fee} msat of fees, asked for ${this.unsent}`,
       )
     }
+    return parts
   }
 
   private async sendPart(part: Part): Promise<void> {
@@ -226,9 +232,11 @@ export class Payment {
     await this.layer.unreserve(part.path)
     this.unsent += part.delivered
     this.lastFailure = outcome.reason
-    if (outcome.kind === 'refused') return this.stop(outcome.reason)
-    const { erring } = outcome
-    if (erring === undefined) return
+    if (outcome.kind === 'refused') this.stop(outcome.reason)
+    else if (outcome.erring !== undefined) await this.avoid(outcome.erring, part)
+  }
+
+  private async avoid(erring: Erring, part: Part): Promise<void> {
     const hop = part.path.find((h) => h.short_channel_id_dir === erring.scidDir)
     if (erring.temporary && hop !== undefined) await this.layer.constrain(erring.scidDir, hop.amount_in_msat)
     else await this.layer.disable(erring.scidDir)
