@@ -43,7 +43,7 @@ import { gateOf, granted, Unbacked } from './gates.js'
 import { advance, clientMachine, lspMachine, revive, stepMachine, type Machine } from './machine.js'
 import { Peers } from './peers.js'
 import { loadPolicy, savePolicy } from './policy.js'
-import { Timers } from './timers.js'
+import { systemSchedule, Timers, type Schedule } from './timers.js'
 import { describe, exitPlan, phaseOf, summarize } from './views.js'
 import { Waiters } from './waiters.js'
 import { Watchlist } from './watchlist.js'
@@ -57,6 +57,8 @@ export interface NodeDeps {
   readonly entropy: (bytes: number) => Uint8Array
   /** Unix seconds. */
   readonly clock: () => number
+  /** Default: the process's own timers. */
+  readonly schedule?: Schedule
 }
 
 /** Invitations that one unknown LSP may leave waiting for the operator. */
@@ -80,7 +82,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
     this.#peers = new Peers(deps.host)
     this.#timers = new Timers((instance, name) => {
       this.#dispatch(instance, { type: 'timer', name })
-    })
+    }, deps.schedule ?? systemSchedule)
     this.#policy = loadPolicy(deps.store, deps.policy)
     this.#follower = new ChainFollower(deps.host, deps.store, (event) => {
       this.#onChain(event)

@@ -2,29 +2,42 @@
 import type { TimerName } from '../machine/index.js'
 import type { InstanceId } from '../units/index.js'
 
-export class Timers {
-  readonly #timers = new Map<string, NodeJS.Timeout>()
+/** Calls `run` once, in so many seconds, unless the function that it returns is called before. */
+export type Schedule = (seconds: number, run: () => void) => () => void
 
-  constructor(readonly fire: (instance: InstanceId, name: TimerName) => void) {}
+export const systemSchedule: Schedule = (seconds, run) => {
+  const timer = setTimeout(run, seconds * 1000)
+  return () => {
+    clearTimeout(timer)
+  }
+}
+
+export class Timers {
+  readonly #cancels = new Map<string, () => void>()
+
+  constructor(
+    readonly fire: (instance: InstanceId, name: TimerName) => void,
+    readonly schedule: Schedule = systemSchedule,
+  ) {}
 
   set(instance: InstanceId, name: TimerName, seconds: number): void {
     this.cancel(instance, name)
     const key = `${instance}/${name}`
-    const timer = setTimeout(() => {
-      this.#timers.delete(key)
+    const cancel = this.schedule(seconds, () => {
+      this.#cancels.delete(key)
       this.fire(instance, name)
-    }, seconds * 1000)
-    this.#timers.set(key, timer)
+    })
+    this.#cancels.set(key, cancel)
   }
 
   cancel(instance: InstanceId, name: TimerName): void {
     const key = `${instance}/${name}`
-    clearTimeout(this.#timers.get(key))
-    this.#timers.delete(key)
+    this.#cancels.get(key)?.()
+    this.#cancels.delete(key)
   }
 
   stop(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer)
-    this.#timers.clear()
+    for (const cancel of this.#cancels.values()) cancel()
+    this.#cancels.clear()
   }
 }

@@ -12,13 +12,21 @@ interface Coin {
   readonly height: number | undefined
 }
 
+interface Entry {
+  readonly tx: DecodedTx
+  readonly raw: Uint8Array
+}
+
 const doubleSha = (bytes: Uint8Array): Uint8Array => sha256(sha256(bytes))
 
 export class SimChain {
-  readonly #blocks: { hash: string; raw: Uint8Array }[] = []
-  readonly #coins = new Map<string, Coin>()
-  #mempool: { tx: DecodedTx; raw: Uint8Array }[] = []
+  readonly #minted = new Map<string, Coin>()
+  #blocks: { hash: string; raw: Uint8Array; txs: readonly Entry[] }[] = []
+  #coins = new Map<string, Coin>()
+  #mempool: Entry[] = []
+  /** Ids of what is in the mempool or in a block. */
   readonly accepted = new Set<string>()
+  #forks = 0
 
   constructor(height: number) {
     for (let i = 0; i <= height; i++) this.mine()
@@ -38,29 +46,53 @@ export class SimChain {
 
   /** A coin out of nothing, for wallets. */
   mint(outpoint: OutPoint, amount: Sat, script: Uint8Array): void {
-    this.#coins.set(outPointKey(outpoint), { amount, script, height: 0 })
+    const coin = { amount, script, height: 0 }
+    this.#minted.set(outPointKey(outpoint), coin)
+    this.#coins.set(outPointKey(outpoint), coin)
   }
 
   broadcast(raw: Uint8Array): { accepted: boolean; error: string | undefined } {
-    const refuse = (error: string): { accepted: boolean; error: string } => ({ accepted: false, error })
     const tx = decodeTx(raw)
     if (this.accepted.has(tx.txid)) return { accepted: true, error: undefined }
+    const error = this.#fault(tx)
+    if (error !== undefined) return { accepted: false, error }
+    this.#apply(tx, undefined)
+    this.#mempool.push({ tx, raw })
+    return { accepted: true, error: undefined }
+  }
+
+  #fault(tx: DecodedTx): string | undefined {
     const coins = tx.inputs.map((i) => this.coin(i.outpoint))
-    if (coins.some((c) => c === undefined)) return refuse('missing inputs')
-    if (tx.lockTime > this.height) return refuse('non-final')
+    if (coins.some((c) => c === undefined)) return 'missing inputs'
+    if (tx.lockTime > this.height) return 'non-final'
     for (const [i, input] of tx.inputs.entries()) {
       const delay = (input.sequence & 0x80000000) !== 0 ? 0 : input.sequence & 0xffff
       const height = coins[i]?.height
-      if (delay > 0 && (height === undefined || this.height + 1 < height + delay)) return refuse('non-BIP68-final')
+      if (delay > 0 && (height === undefined || this.height + 1 < height + delay)) return 'non-BIP68-final'
     }
     const sum = (values: (bigint | undefined)[]): bigint => values.reduce<bigint>((s, v) => s + (v ?? 0n), 0n)
-    if (sum(tx.outputs.map((o) => o.amount)) > sum(coins.map((c) => c?.amount))) return refuse('outputs exceed inputs')
+    if (sum(tx.outputs.map((o) => o.amount)) > sum(coins.map((c) => c?.amount))) return 'outputs exceed inputs'
+    return undefined
+  }
+
+  #apply(tx: DecodedTx, height: number | undefined): void {
     for (const input of tx.inputs) this.#coins.delete(outPointKey(input.outpoint))
     for (const [vout, output] of tx.outputs.entries())
-      this.#coins.set(outPointKey({ txid: tx.txid, vout }), { ...output, height: undefined })
+      this.#coins.set(outPointKey({ txid: tx.txid, vout }), { ...output, height })
     this.accepted.add(tx.txid)
-    this.#mempool.push({ tx, raw })
-    return { accepted: true, error: undefined }
+  }
+
+  /** The last `depth` blocks are gone. Their transactions wait for a block again, as far as `keep` says so. */
+  reorg(depth: number, keep: (txid: string) => boolean = () => true): void {
+    const gone = this.#blocks.slice(-depth).flatMap((b) => b.txs)
+    const waiting = [...gone, ...this.#mempool]
+    this.#blocks = this.#blocks.slice(0, -depth)
+    this.#forks++
+    this.#coins = new Map(this.#minted)
+    this.accepted.clear()
+    for (const [height, { txs }] of this.#blocks.entries()) for (const { tx } of txs) this.#apply(tx, height)
+    this.#mempool = []
+    for (const { tx, raw } of waiting) if (keep(tx.txid)) this.broadcast(raw)
   }
 
   mine(): void {
@@ -74,12 +106,14 @@ export class SimChain {
     const header = new Uint8Array(80)
     header[0] = 1
     if (previous !== undefined) header.set(Buffer.from(previous.hash, 'hex').reverse(), 4)
+    header[72] = this.#forks
     header[76] = height & 0xff
     const txs = [coinbase(height), ...this.#mempool.map((m) => m.raw)]
     header.set(merkleRoot(txs.map((raw) => txidBytes(decodeTx(raw).txid))), 36)
     const raw = Buffer.concat([header, Uint8Array.of(txs.length), ...txs])
+    const hash = Buffer.from(doubleSha(header)).reverse().toString('hex')
+    this.#blocks.push({ hash, raw: Uint8Array.from(raw), txs: this.#mempool })
     this.#mempool = []
-    this.#blocks.push({ hash: Buffer.from(doubleSha(header)).reverse().toString('hex'), raw: Uint8Array.from(raw) })
   }
 }
 

@@ -39,6 +39,8 @@ export interface SimChannel {
   released: boolean
 }
 
+const RESERVE_BLOCKS = 288
+
 const text = (s: string): Uint8Array => new TextEncoder().encode(s)
 const p2tr = (seed: string): Uint8Array => Uint8Array.from([0x51, 0x20, ...sha256(text(seed))])
 
@@ -55,7 +57,8 @@ export class SimHost implements Host {
   }
   readonly mine = new Map<string, SimChannel>()
   readonly opens = new Map<NodeId, { script: Uint8Array; capacity: Sat; push: Msat }>()
-  readonly reserved = new Set<string>()
+  /** Until which height a coin is reserved: lapses by itself, as lightningd's reservations do. */
+  readonly reserved = new Map<string, number>()
   readonly coins: OutPoint[] = []
   factories = true
   #scripts = 0
@@ -94,17 +97,21 @@ export class SimHost implements Host {
 
   fundingPrepare(script: Uint8Array, amount: Sat): Promise<FundingTx> {
     return this.#later(() => {
-      const coin = this.coins.find((c) => !this.reserved.has(outPointKey(c)))
+      const coin = this.coins.find((c) => !this.isReserved(c) && this.world.chain.coin(c) !== undefined)
       const held = coin === undefined ? undefined : this.world.chain.coin(coin)
       if (coin === undefined || held === undefined || held.amount < amount)
         throw new FactoryError('insufficient_funds', 'no coin is large enough')
-      this.reserved.add(outPointKey(coin))
+      this.reserved.set(outPointKey(coin), this.world.chain.height + RESERVE_BLOCKS)
       const raw = spend(coin, [
         { amount: sat(held.amount - amount - 200n), script: p2tr(`${this.name}/change`) },
         { amount, script },
       ])
       return { psbt: Buffer.from(raw).toString('base64'), txid: decodeTx(raw).txid, vout: 1 }
     })
+  }
+
+  isReserved(coin: OutPoint): boolean {
+    return (this.reserved.get(outPointKey(coin)) ?? 0) > this.world.chain.height
   }
 
   fundingRelease(funding: FundingTx): Promise<void> {
@@ -127,6 +134,7 @@ export class SimHost implements Host {
       const handlers = this.world.nodes.get(open.peer)
       if (peer === undefined || handlers === undefined || !this.world.areConnected(this.nodeId, open.peer))
         throw new FactoryError('peer_offline', `${open.peer} is gone`)
+      if (this.opens.has(open.peer)) throw new FactoryError('channel_busy', `already opening with ${open.peer}`)
       const { capacity, push } = open
       const decision = handlers.openRequest({ peer: this.nodeId, capacity, push, channelType: [12, 22, 46, 50] })
       if (decision.kind !== 'factory') throw new FactoryError('host_failed', `${open.peer} did not grant zero-conf`)
@@ -139,7 +147,8 @@ export class SimHost implements Host {
   openComplete(open: Parameters<Host['openComplete']>[0]): Promise<{ channelId: string }> {
     return this.#later(() => {
       const pending = this.opens.get(open.peer)
-      if (pending === undefined) throw new FactoryError('host_failed', `no open with ${open.peer}`)
+      if (pending === undefined || !this.world.areConnected(this.nodeId, open.peer))
+        throw new FactoryError('host_failed', `no open with ${open.peer}`)
       this.opens.delete(open.peer)
       const leaf = decodeTx(open.leaf)
       const output = leaf.outputs[open.vout]

@@ -19,6 +19,16 @@ interface Task {
   readonly run: () => unknown
 }
 
+interface Alarm {
+  readonly due: number
+  readonly run: () => void
+}
+
+/** One run of a node's process. */
+interface Life {
+  dead: boolean
+}
+
 export class World {
   readonly chain = new SimChain(200)
   readonly hosts = new Map<NodeId, SimHost>()
@@ -29,14 +39,16 @@ export class World {
   readonly commits = new Map<NodeId, number>()
   /** Kill `node` at its commit `at`, `before` it is on disk or `after`. */
   kill: { node: NodeId; at: number; when: 'before' | 'after' } | undefined
-  /** Messages for which this returns true get lost with their connection. */
-  lose: (from: NodeId, to: NodeId, body: Uint8Array) => boolean = () => false
+  /** What becomes of a message on its way: nothing, itself, twice itself, something else. */
+  wire: (from: NodeId, to: NodeId, body: Uint8Array) => readonly Uint8Array[] = (_from, _to, body) => [body]
   readonly #links = new Set<string>()
   readonly #queues = new Map<string, Uint8Array[]>()
   #tasks: Task[] = []
   #seed: Uint8Array
   #counter = 0
   #time = 1_800_000_000
+  readonly #alarms = new Set<Alarm>()
+  readonly #lives = new Map<NodeId, Life>()
 
   constructor(seed: number) {
     this.#seed = sha256(Uint8Array.of(seed & 0xff, (seed >> 8) & 0xff, (seed >> 16) & 0xff))
@@ -70,33 +82,40 @@ export class World {
 
   readonly #policies = new Map<NodeId, Policy>()
 
+  /** A process starts from its disk. It may die before it is up, when `kill` says so. */
   async start(id: NodeId): Promise<void> {
-    const host = this.#host(id)
-    const policy = this.#policies.get(id) ?? defaultPolicy
-    const disk = this.disks.get(id) ?? new MemoryDisk()
+    const life = { dead: false }
+    this.#lives.set(id, life)
     const starting = FactoryNode.start({
-      host,
-      store: this.#mortal(id, openMemoryStore({ disk })),
-      policy,
+      host: this.#while(life, this.#host(id)),
+      store: this.#mortal(id, life, openMemoryStore({ disk: this.disks.get(id) ?? new MemoryDisk() })),
+      policy: this.#policies.get(id) ?? defaultPolicy,
       entropy: (n) => this.entropy(n),
       clock: () => this.#time,
+      schedule: (seconds, run) => {
+        const alarm = { due: this.#time + seconds, run }
+        if (!life.dead) this.#alarms.add(alarm)
+        return () => void this.#alarms.delete(alarm)
+      },
     })
-    starting.catch(() => undefined)
-    let node: FactoryNode | undefined
-    void starting.then(
-      (n) => (node = n),
-      () => undefined,
+    const outcome: { node?: FactoryNode; error?: unknown } = {}
+    starting.then(
+      (n) => (outcome.node = n),
+      (error: unknown) => (outcome.error = error),
     )
-    for (let i = 0; i < 1000 && node === undefined; i++) {
+    for (let i = 0; i < 1000 && outcome.node === undefined && outcome.error === undefined && !life.dead; i++) {
       await settle()
       this.#runTask(this.#tasks.find((t) => t.owner === id))
     }
-    const started = await starting
-    this.nodes.set(id, started)
+    if (life.dead) return
+    if (outcome.node === undefined) throw new Error(`${id} does not start`, { cause: outcome.error })
+    this.nodes.set(id, outcome.node)
   }
 
   /** The process is gone: memory, timers, answers on the way, connections. */
   crash(id: NodeId): void {
+    const life = this.#lives.get(id)
+    if (life !== undefined) life.dead = true
     this.nodes.get(id)?.stop()
     this.nodes.delete(id)
     this.#tasks = this.#tasks.filter((t) => t.owner !== id)
@@ -126,11 +145,14 @@ export class World {
   }
 
   post(from: NodeId, to: NodeId, body: Uint8Array): void {
-    if (this.lose(from, to, body)) return
+    this.inject(from, to, ...this.wire(from, to, body))
+  }
+
+  /** Messages that `from` puts on the wire, whatever its machine thinks. */
+  inject(from: NodeId, to: NodeId, ...bodies: readonly Uint8Array[]): void {
+    if (!this.areConnected(from, to)) return
     const key = `${from}>${to}`
-    const queue = this.#queues.get(key)
-    if (queue === undefined) this.#queues.set(key, [body])
-    else queue.push(body)
+    this.#queues.set(key, [...(this.#queues.get(key) ?? []), ...bodies])
   }
 
   /** `act` is done at a time that the world picks, and its result is told then; never, if the asking process died. */
@@ -176,6 +198,24 @@ export class World {
     throw new Error('the network does not come to rest')
   }
 
+  /** Time goes on to the next timer. False when none runs. */
+  async tick(): Promise<boolean> {
+    const [next] = [...this.#alarms].sort((a, b) => a.due - b.due)
+    if (next === undefined) return false
+    this.#alarms.delete(next)
+    this.#time = Math.max(this.#time, next.due)
+    next.run()
+    await this.run()
+    return true
+  }
+
+  /** Until nothing is under way and no timer runs. */
+  async calm(limit = 100): Promise<void> {
+    await this.run()
+    for (let i = 0; i < limit; i++) if (!(await this.tick())) return
+    throw new Error('timers are set again and again')
+  }
+
   async mine(count = 1): Promise<void> {
     for (let i = 0; i < count; i++) {
       this.chain.mine()
@@ -196,10 +236,22 @@ export class World {
     return host
   }
 
+  /** Calls of a dead process come to nothing. */
+  #while<T extends object>(life: Life, target: T): T {
+    return new Proxy(target, {
+      get: (t, key) => {
+        const value: unknown = Reflect.get(t, key)
+        if (typeof value !== 'function') return value
+        return (...args: unknown[]): unknown =>
+          life.dead ? new Promise(() => undefined) : Reflect.apply(value, t, args)
+      },
+    })
+  }
+
   /** Dies where `kill` says. */
-  #mortal(id: NodeId, store: FactoryStore): FactoryStore {
+  #mortal(id: NodeId, life: Life, store: FactoryStore): FactoryStore {
     const die = (): never => {
-      this.crash(id)
+      if (!life.dead) this.crash(id)
       throw new Killed(`${id} was killed`)
     }
     const commit: FactoryStore['commit'] = (batch) => {
@@ -212,6 +264,7 @@ export class World {
     }
     return new Proxy(store, {
       get: (target, key) => {
+        if (life.dead) return die
         if (key === 'commit') return commit
         const value: unknown = Reflect.get(target, key)
         return typeof value === 'function' ? (value.bind(target) as unknown) : value
