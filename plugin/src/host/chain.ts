@@ -2,7 +2,7 @@ import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
 import { blockHeight, sat, type BlockHeight, type OutPoint, type Sat } from '@ln-factory/core/units'
 import type { BroadcastResult } from '@ln-factory/core/host'
-import type { LightningRpc } from '../rpc/index.js'
+import type { HostRpc } from '../rpc/index.js'
 import { getInfo, parse, rawBlock, sendRawTransaction, utxoOut } from './replies.js'
 
 /** bitcoind's answer to a transaction that is confirmed already: lightningd means to take it for success, and does not. */
@@ -10,7 +10,7 @@ const IN_CHAIN = /error code: -27\b/
 
 /** The chain as lightningd's bitcoin backend shows it. */
 export class Chain {
-  constructor(private readonly rpc: LightningRpc) {}
+  constructor(private readonly rpc: HostRpc) {}
 
   /**
    * The height that lightningd has processed. Not bitcoind's, which is ahead while lightningd catches up: the HTLC rules must

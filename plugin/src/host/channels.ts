@@ -1,6 +1,6 @@
 import { msat, nodeId, sat, txid } from '@ln-factory/core/units'
 import type { ChannelState, HostChannel } from '@ln-factory/core/host'
-import type { LightningRpc } from '../rpc/index.js'
+import type { HostRpc } from '../rpc/index.js'
 import { parse, peerChannels, type PeerChannel } from './replies.js'
 
 const STATES: Readonly<Record<string, ChannelState>> = {
@@ -38,7 +38,7 @@ function toHostChannel(c: PeerChannel): HostChannel | undefined {
 export class Channels {
   private byScid = new Map<string, string>()
 
-  constructor(private readonly rpc: LightningRpc) {}
+  constructor(private readonly rpc: HostRpc) {}
 
   async raw(): Promise<PeerChannel[]> {
     const { channels } = parse(peerChannels, 'listpeerchannels', await this.rpc.call('listpeerchannels'))

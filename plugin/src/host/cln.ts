@@ -19,7 +19,7 @@ import type {
   HostChannel,
   PeerInfo,
 } from '@ln-factory/core/host'
-import type { LightningRpc } from '../rpc/index.js'
+import type { HostRpc } from '../rpc/index.js'
 import { AddressCodec } from './address.js'
 import { Chain } from './chain.js'
 import { Channels } from './channels.js'
@@ -36,7 +36,7 @@ export const FACTORY_MESSAGE = 32800
 const MIN_RESERVE = sat(546)
 
 export interface ClnHostOptions {
-  readonly rpc: LightningRpc
+  readonly rpc: HostRpc
   /** Directory of the network, where lightningd keeps its database. */
   readonly lightningDir: string
   readonly log: Host['log']
@@ -171,7 +171,7 @@ export class ClnHost implements Host {
 }
 
 /** Is there such a command, and may we call it? Developer-only commands are there in developer mode alone. */
-async function hasCommand(rpc: LightningRpc, command: string): Promise<boolean> {
+async function hasCommand(rpc: HostRpc, command: string): Promise<boolean> {
   return rpc.call('help', { command }).then(
     () => true,
     () => false,

@@ -4,7 +4,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { hex } from '@scure/base'
 import Database from 'better-sqlite3'
 import type { FundingCheck } from '@ln-factory/core/host'
-import type { LightningRpc } from '../rpc/index.js'
+import type { HostRpc } from '../rpc/index.js'
 import { parse, walletConfig } from './replies.js'
 
 const SQLITE_SCHEME = 'sqlite3://'
@@ -17,7 +17,7 @@ export function fundingScript(keyA: Uint8Array, keyB: Uint8Array): Uint8Array {
 }
 
 /** File of lightningd's database, or why there is none for us to read. */
-async function databaseFile(rpc: LightningRpc, lightningDir: string): Promise<{ file: string } | { why: string }> {
+async function databaseFile(rpc: HostRpc, lightningDir: string): Promise<{ file: string } | { why: string }> {
   const { configs } = parse(walletConfig, 'listconfigs', await rpc.call('listconfigs', { config: 'wallet' }))
   const dsn = configs.wallet?.value_str
   if (dsn === undefined) return { file: join(lightningDir, 'lightningd.sqlite3') }
@@ -31,7 +31,7 @@ async function databaseFile(rpc: LightningRpc, lightningDir: string): Promise<{ 
  * What the funding output of a channel must be for it to be ours, from the keys in lightningd's own database. No RPC shows
  * them, and a peer that opens to us could name an outpoint that pays others. The database is read, never written.
  */
-export async function checkFunding(rpc: LightningRpc, lightningDir: string, channelId: string): Promise<FundingCheck> {
+export async function checkFunding(rpc: HostRpc, lightningDir: string, channelId: string): Promise<FundingCheck> {
   const location = await databaseFile(rpc, lightningDir)
   if ('why' in location) return { result: 'unknown', why: location.why }
   const { file } = location

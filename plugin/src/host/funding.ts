@@ -2,7 +2,7 @@ import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
 import { outPointKey, txid, type OutPoint, type Sat } from '@ln-factory/core/units'
 import type { FundingTx } from '@ln-factory/core/host'
-import { HostRpcError, type LightningRpc } from '../rpc/index.js'
+import { HostRpcError, type HostRpc } from '../rpc/index.js'
 import type { AddressCodec } from './address.js'
 import { findOutput, signedTxid, txidOf } from './psbt.js'
 import { listTransactions, parse, signPsbt, txPrepare } from './replies.js'
@@ -20,7 +20,7 @@ const RELEASE_BLOCKS = 1_000_000
 /** lightningd's wallet pays for a factory: a transaction whose id is fixed long before it is signed. */
 export class FundingWallet {
   constructor(
-    private readonly rpc: LightningRpc,
+    private readonly rpc: HostRpc,
     private readonly addresses: AddressCodec,
     private readonly utxo: (outpoint: OutPoint) => Promise<unknown>,
   ) {}

@@ -1,7 +1,7 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
 import type { Msat, NodeId, Sat } from '@ln-factory/core/units'
-import { HostRpcError, HostUnansweredError, type LightningRpc } from '../rpc/index.js'
+import { HostRpcError, HostUnansweredError, type HostRpc } from '../rpc/index.js'
 import type { Channels } from './channels.js'
 import type { Peers } from './peers.js'
 import { unsignedPsbt, withInvalidWitness } from './psbt.js'
@@ -27,7 +27,7 @@ const LEAVING = ['AWAITING_UNILATERAL', 'FUNDING_SPEND_SEEN', 'ONCHAIN', 'CLOSIN
  */
 export class Opening {
   constructor(
-    private readonly rpc: LightningRpc,
+    private readonly rpc: HostRpc,
     private readonly peers: Peers,
     private readonly channels: Channels,
     private readonly canForget: boolean,

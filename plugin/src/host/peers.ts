@@ -2,7 +2,7 @@ import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
 import { nodeId, type NodeId } from '@ln-factory/core/units'
 import type { PeerInfo } from '@ln-factory/core/host'
-import type { LightningRpc } from '../rpc/index.js'
+import type { HostRpc } from '../rpc/index.js'
 import { listPeers, parse } from './replies.js'
 
 /** bLIP-56 `pluggable_channel_factories`, required and optional. */
@@ -21,7 +21,7 @@ export class Peers {
   /** Peers that are connected and offer factories, as far as we asked. */
   private readonly offering = new Set<string>()
 
-  constructor(private readonly rpc: LightningRpc) {}
+  constructor(private readonly rpc: HostRpc) {}
 
   async list(): Promise<PeerInfo[]> {
     return this.query({})

@@ -16,8 +16,9 @@ const LENIENT = {
 
 /** Transaction id of a serialised transaction, with or without witnesses. */
 export function txidOf(raw: Uint8Array): Txid {
-  const { segwitFlag: _flag, witnesses: _witnesses, ...stripped } = RawTx.decode(raw)
-  return txid(hex.encode(sha256(sha256(RawTx.encode({ ...stripped, segwitFlag: false, witnesses: [] }))).reverse()))
+  const { version, inputs, outputs, lockTime } = RawTx.decode(raw)
+  const stripped = RawTx.encode({ version, segwitFlag: false, inputs, outputs, witnesses: [], lockTime })
+  return txid(hex.encode(sha256(sha256(stripped)).reverse()))
 }
 
 /** PSBT of an unsigned transaction whose one input spends `prevout`. */
@@ -38,12 +39,17 @@ export function withInvalidWitness(psbt: string): string {
   return base64.encode(tx.toPSBT())
 }
 
+interface ScriptSigParts {
+  readonly finalScriptSig?: Uint8Array
+  readonly redeemScript?: Uint8Array
+}
+
 /** Id that the transaction has when its signatures are in: only the script of a nested (P2SH) input can change it. */
 export function signedTxid(psbt: string): Txid {
   const tx = Transaction.fromPSBT(base64.decode(psbt), LENIENT)
   const raw = RawTx.decode(tx.unsignedTx)
   const inputs = raw.inputs.map((input, i) => {
-    const { finalScriptSig, redeemScript } = tx.getInput(i)
+    const { finalScriptSig, redeemScript }: ScriptSigParts = tx.getInput(i)
     const finalScript =
       finalScriptSig ?? (redeemScript === undefined ? new Uint8Array() : Script.encode([redeemScript]))
     return { ...input, finalScriptSig: finalScript }

@@ -8,6 +8,11 @@ export interface CallOptions {
   readonly timeout?: number
 }
 
+/** What calls lightningd: the client below, or a stand-in. */
+export interface HostRpc {
+  call(method: string, params?: object, options?: CallOptions): Promise<unknown>
+}
+
 interface Pending {
   readonly method: string
   readonly resolve: (result: unknown) => void
@@ -23,7 +28,7 @@ const RETRY_DELAYS = [20, 100, 300, 600, 1000]
  * lightningd's JSON-RPC over its unix socket: one connection, any number of calls at once, answers matched by id. A call whose
  * connection breaks fails at once and is not repeated, because lightningd may have executed it; the next call connects again.
  */
-export class LightningRpc {
+export class LightningRpc implements HostRpc {
   private socket: Socket | undefined
   private connecting: Promise<Socket> | undefined
   private readonly pending = new Map<string, Pending>()

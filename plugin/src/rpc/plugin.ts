@@ -62,6 +62,8 @@ export class FactoryPlugin extends BasePlugin {
 
   constructor(private readonly spec: PluginSpec) {
     super({ dynamic: false })
+    // Who does not ask to be told is killed.
+    this.subscribe('shutdown')
   }
 
   /** clightningjs' addMethod, with the check that `lightning-cli check` runs. */

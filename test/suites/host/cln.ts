@@ -17,7 +17,7 @@ import {
   type Wiring,
 } from '@ln-factory/plugin'
 import type { HostHandlers } from '@ln-factory/core/host'
-import { Network, until, type Lightningd } from '../../src/network/index.js'
+import { Network, type Lightningd } from '../../src/network/index.js'
 import type { HostPair, HostUnderTest } from './conformance.js'
 import { Recorder } from './recorder.js'
 
@@ -99,7 +99,7 @@ class ClnUnderTest implements HostUnderTest {
   }
 
   async connect(other: HostUnderTest): Promise<void> {
-    await this.node.connect((other as ClnUnderTest).node)
+    await this.node.connect(nodeOf(other))
   }
 
   async disconnect(other: HostUnderTest): Promise<void> {
@@ -129,6 +129,11 @@ class ClnUnderTest implements HostUnderTest {
   }
 }
 
+function nodeOf(host: HostUnderTest): Lightningd {
+  if (!(host instanceof ClnUnderTest)) throw new Error("hosts of two kinds can't be connected here")
+  return host.node
+}
+
 /** Two stock nodes, the first with coins. */
 export async function clnPair(developer: boolean): Promise<HostPair> {
   const network = await Network.start()
@@ -156,7 +161,7 @@ export async function clnPair(developer: boolean): Promise<HostPair> {
       mempool: () => network.bitcoind.call('getrawmempool'),
       outsider: async () => {
         const [node] = await network.add(['outsider'], { developer })
-        return { id: (node as Lightningd).id, connect: (to) => (node as Lightningd).connect((to as ClnUnderTest).node) }
+        return { id: (node as Lightningd).id, connect: (to) => (node as Lightningd).connect(nodeOf(to)) }
       },
     }
   } catch (error) {
@@ -164,5 +169,3 @@ export async function clnPair(developer: boolean): Promise<HostPair> {
     throw error
   }
 }
-
-export { until }

@@ -105,7 +105,7 @@ export function hostConformance(start: () => Promise<HostPair>): void {
       await expect(lsp.host.openStart({ peer: id, capacity: CAPACITY, push: PUSH })).rejects.toMatchObject({
         code: 'peer_unsupported',
       })
-      const nobody = nodeId(`02${'79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798'}`)
+      const nobody = nodeId('0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798')
       await expect(lsp.host.send(nobody, Uint8Array.of(0, 2))).rejects.toMatchObject({ code: 'peer_offline' })
     })
 
