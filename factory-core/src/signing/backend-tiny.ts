@@ -1,11 +1,14 @@
 /**
  * libsecp256k1 compiled to WASM. Points are kept uncompressed, so that no operation has to take a square root again. The
  * library has no infinity (it answers null), hence it is handled here.
+ *
+ * Bytes from outside pass `isPointCompressed` or `isXOnlyPoint` before anything else: an error that the library throws out of
+ * its WASM code doesn't unwind the WASM stack, and some three thousand of them break it for the rest of the process.
  */
 import { equalBytes, bytesToNumberBE, numberToBytesBE } from '@noble/curves/utils.js'
 import { FactoryError } from '@ln-factory/tlv'
 import type { CurveBackend, Point } from './backend.js'
-import { N, scalarBytes } from './scalar.js'
+import { N, parseScalar, scalarBytes } from './scalar.js'
 
 export type TinySecp256k1 = typeof import('tiny-secp256k1')
 
@@ -59,11 +62,11 @@ export function tinyBackend(tiny: TinySecp256k1): CurveBackend {
   }
 
   const verifySchnorr: CurveBackend['verifySchnorr'] = ({ signature, message, publicKey }) => {
-    try {
-      return tiny.verifySchnorr(message, publicKey, signature)
-    } catch {
-      return false // the library throws on lengths, on scalars out of range and on keys off the curve
+    if (message.length !== 32 || signature.length !== 64 || !tiny.isXOnlyPoint(publicKey)) return false
+    if (parseScalar(signature.subarray(32)) === undefined || parseScalar(signature.subarray(0, 32)) === undefined) {
+      return false // r is below p, not n; that it lies between the two happens once in 2^128
     }
+    return tiny.verifySchnorr(message, publicKey, signature)
   }
 
   return {
@@ -94,7 +97,7 @@ export function tinyBackend(tiny: TinySecp256k1): CurveBackend {
       return bytes !== undefined && !isOdd(bytes)
     },
     parse(bytes) {
-      // The library also takes 32-byte x-only and 65-byte keys here, which BIP-327 doesn't.
+      // The library also takes 65-byte keys here, which BIP-327 doesn't.
       if (bytes.length !== 33 || !tiny.isPointCompressed(bytes)) return undefined
       return new TinyPoint(tiny.pointCompress(bytes, false))
     },

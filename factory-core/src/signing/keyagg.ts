@@ -153,13 +153,18 @@ function keyAgg(keys: readonly ParsedKey[], backend: CurveBackend): KeyAggregate
 
 /**
  * Aggregates signer sets that share keys, as a factory's tree does: decompresses each key once, and aggregates each set once.
- * Owned by whoever builds the tree and runs its sessions; forgotten with them.
  */
 export class KeyAggregator {
   readonly #parsed = new Map<string, ParsedKey>()
   readonly #aggregates = new Map<string, KeyAggregate>()
+  #held = 0
 
   constructor(readonly backend: CurveBackend = defaultBackend()) {}
+
+  /** How many keys it remembers, counted once for each set that they are in: what its memory grows with. */
+  get held(): number {
+    return this.#held
+  }
 
   /** See `aggregateKeys`. */
   aggregate(keys: readonly Uint8Array[]): KeyAggregate {
@@ -177,6 +182,7 @@ export class KeyAggregator {
     if (aggregate === undefined) {
       aggregate = keyAgg(keys, this.backend)
       this.#aggregates.set(id, aggregate)
+      this.#held += keys.length
     }
     return aggregate
   }
@@ -191,21 +197,37 @@ export class KeyAggregator {
       }
       parsed = { bytes: Uint8Array.from(key), hex, point }
       this.#parsed.set(hex, parsed)
+      this.#held++
     }
     return parsed
   }
 }
 
+/** More than three factories of 512 clients need; a few megabytes. */
+const MOST_HELD = 20_000
+
+const shared = new WeakMap<CurveBackend, KeyAggregator>()
+
+/** The aggregator of a back end that this process shares; it starts afresh when it remembers too much. */
+function sharedAggregator(backend: CurveBackend): KeyAggregator {
+  let aggregator = shared.get(backend)
+  if (aggregator === undefined || aggregator.held > MOST_HELD) {
+    aggregator = new KeyAggregator(backend)
+    shared.set(backend, aggregator)
+  }
+  return aggregator
+}
+
 /**
  * Aggregate of a signer set, sorted first (BIP-327 KeySort): who stands where in `keys` doesn't matter. 33 bytes each; a key
- * may come twice.
+ * may come twice. Aggregates are remembered, so that asking again for the same set is cheap.
  * @throws FactoryError `bad_key` naming the position in `keys`, as given, of the first invalid one; `bad_parameter` without keys
  */
 export const aggregateKeys = (keys: readonly Uint8Array[], backend: CurveBackend = defaultBackend()): KeyAggregate =>
-  new KeyAggregator(backend).aggregate(keys)
+  sharedAggregator(backend).aggregate(keys)
 
 /** The same without sorting, for protocols that fix another order. */
 export const aggregateKeysInOrder = (
   keys: readonly Uint8Array[],
   backend: CurveBackend = defaultBackend(),
-): KeyAggregate => new KeyAggregator(backend).aggregateInOrder(keys)
+): KeyAggregate => sharedAggregator(backend).aggregateInOrder(keys)

@@ -13,7 +13,7 @@ import {
   type Point,
 } from '../../src/signing/index.js'
 import { N } from '../../src/signing/scalar.js'
-import { backends, keyOf, refused } from './support.js'
+import { backends, bytesOf, keyOf, refused } from './support.js'
 
 const [wasm, noble] = [tinyBackend(tiny), nobleBackend()]
 
@@ -95,6 +95,18 @@ describe('both back ends', () => {
     for (const prefix of [0, 1, 4, 5, 6, 7]) {
       expect(backend.parse(Uint8Array.of(prefix, ...publicKey.subarray(1)))).toBeUndefined()
     }
+  })
+
+  // Errors thrown inside tiny-secp256k1's WASM leak its stack; a peer could send as many bad points as it likes.
+  it('WASM is not worn out by invalid input', () => {
+    const offCurve = Uint8Array.of(2, ...new Uint8Array(31), 5)
+    const item = { signature: bytesOf('s'), message: bytesOf('m'), publicKey: offCurve.subarray(1) }
+    const signature = new Uint8Array(64).fill(1)
+    for (let i = 0; i < 5000; i++) {
+      if (wasm.parse(offCurve) !== undefined) throw new Error('parsed a point off the curve')
+      if (wasm.verifySchnorr({ ...item, signature })) throw new Error('verified a key off the curve')
+    }
+    expect(wasm.compress(wasm.generator)).toEqual(wasm.compress(wasm.multiplySecret(1n)))
   })
 
   it('aggregate alike', () => {

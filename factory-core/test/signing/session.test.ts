@@ -257,6 +257,22 @@ describe.each(backends)('an aggregate on $name', (backend: CurveBackend) => {
     expect(aggregate.taproot(undefined)).toBe(aggregate.taproot(undefined))
     expect(aggregator.aggregate(keys.slice(1))).not.toBe(aggregate)
     expect(parsed).toBe(keys.length)
+    expect(aggregator.held).toBe(4 + 4 + 3)
+    expect(aggregateKeys(keys, backend)).toBe(aggregateKeys(keys.toReversed(), backend))
+  })
+
+  it('is forgotten when too many are remembered', () => {
+    // No real arithmetic: thousands of keys, and only what is remembered of them.
+    const cheap = { ...backend, parse: () => backend.generator, combine: () => backend.generator }
+    const first = aggregateKeys(keys, cheap)
+    const set = (i: number): Uint8Array[] =>
+      keys.map((key) => concatBytes(Uint8Array.of(2), bytesOf(`${i} ${key.join()}`)))
+    for (let i = 0; i < 1500; i++) aggregateKeys(set(i), cheap)
+    expect(aggregateKeys(keys, cheap)).toBe(first)
+    for (let i = 1500; i < 2600; i++) aggregateKeys(set(i), cheap)
+    const again = aggregateKeys(keys, cheap)
+    expect(again).not.toBe(first)
+    expect(again.xonly).toEqual(first.xonly)
   })
 
   it('gives the P2TR output that @scure/btc-signer gives', () => {
