@@ -36,12 +36,23 @@ export interface ShownFactory extends ListedFactory {
   readonly transactions: readonly {
     readonly id: string
     readonly role: string
+    readonly class: string
     readonly txid: string
     readonly vsize: number
     readonly fee_sat: number
+    readonly sequence: number
     readonly signed: boolean
-    readonly confirmed?: number
+    /** Of the block that holds it. */
+    readonly blockheight?: number
+    readonly blockheight?: number
   }[]
+  /** One client's way out: its path's transactions, and the most blocks that it takes. */
+  readonly exit: {
+    readonly transactions: number
+    readonly vsize: number
+    readonly fee_sat: number
+    readonly blocks: number
+  }
 }
 export interface ClosedFactory {
   readonly txid: string
@@ -86,8 +97,8 @@ export class FactoryNetwork {
     for (const client of clients) await this.lsp.connect(client)
     await until(
       async () => {
-        const { peers } = (await this.lsp.call('factory-peers')) as { peers: { peer_id: string; protocol: string }[] }
-        return clients.every((c) => peers.some((p) => p.peer_id === c.id && p.protocol === 'ours'))
+        const { peers } = (await this.lsp.call('factory-peers')) as { peers: { id: string; protocol: string }[] }
+        return clients.every((c) => peers.some((p) => p.id === c.id && p.protocol === 'ours'))
       },
       { what: 'the clients to announce the protocol', seconds: 60 },
     )
@@ -100,7 +111,7 @@ export class FactoryNetwork {
       capacity: 1_000_000,
       lifetime: 500,
       ...params,
-    })) as CreatedFactory
+    })) as unknown as CreatedFactory
     await this.network.mine(1)
     await this.inPhase(created.instance_id, 'active', [this.lsp, ...clients])
     return created
@@ -120,7 +131,7 @@ export class FactoryNetwork {
   }
 
   show(node: Lightningd, instance: string): Promise<ShownFactory> {
-    return node.call('factory-show', [instance]) as Promise<ShownFactory>
+    return node.call('factory-show', [instance]) as Promise<unknown> as Promise<ShownFactory>
   }
 
   async invoice(client: Lightningd, msat: number): Promise<string> {
