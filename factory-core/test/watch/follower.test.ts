@@ -335,6 +335,97 @@ describe('ChainFollower', () => {
     expect(told().filter((t) => !t.startsWith('tip'))).toEqual([`unconfirmed ${a.txid.slice(0, 4)} 300`])
   })
 
+  it('takes back first when a transaction turns up elsewhere', async () => {
+    const chain = new SimulatedChain(300)
+    const { follower, told } = follow(chain, openMemoryStore())
+    const a = spend(1)
+    chain.mine(a)
+    follower.watchTx(a.txid, h(290))
+    await follower.sync()
+    told()
+    chain.drop(5)
+    chain.mine(a)
+    for (let i = 0; i < 7; i++) chain.mine()
+    await follower.sync()
+    const id = a.txid.slice(0, 4)
+    expect(told().filter((t) => !t.startsWith('tip'))).toEqual([`unconfirmed ${id} 300`, `confirmed ${id} 296`])
+  })
+
+  it('takes back, after a restart, what a killed run had found behind in a block that is gone', async () => {
+    const chain = new SimulatedChain(5)
+    const store = openMemoryStore()
+    const a = spend(1)
+    chain.mine()
+    await follow(chain, store).follower.sync()
+    chain.mine(a)
+    const killed = follow(chain, store, (e) => {
+      if (e.kind === 'confirmed') throw new Error('killed')
+    })
+    await killed.follower.sync()
+    killed.follower.watchTx(a.txid, h(6))
+    expect(await fails(killed.follower.sync())).toBe('killed')
+    chain.drop(1)
+    chain.mine()
+    chain.mine()
+    const { follower, told } = follow(chain, store)
+    await follower.sync()
+    expect(told()).toContain(`unconfirmed ${a.txid.slice(0, 4)} 6`)
+  })
+
+  it('searches further back when it is asked to later', async () => {
+    const chain = new SimulatedChain(5)
+    const { follower, told } = follow(chain, openMemoryStore())
+    const a = spend(1)
+    chain.mine(a)
+    for (let i = 0; i < 5; i++) chain.mine()
+    follower.watchTx(a.txid, h(8))
+    await follower.sync()
+    expect(told()).toEqual(['tip 10'])
+    follower.watchTx(a.txid, h(5))
+    await follower.sync()
+    expect(told()).toEqual([`confirmed ${a.txid.slice(0, 4)} 5`])
+  })
+
+  it('does not search blocks that it has not followed yet', async () => {
+    const chain = new SimulatedChain(5)
+    const store = openMemoryStore()
+    const a = spend(1)
+    await follow(chain, store).follower.sync()
+    chain.mine()
+    chain.mine()
+    await follow(chain, store).follower.sync()
+    chain.drop(1)
+    chain.mine(a)
+    chain.mine()
+    const { follower, told } = follow(chain, store)
+    follower.watchTx(a.txid, h(5))
+    await follower.sync()
+    expect(told().filter((t) => !t.startsWith('tip'))).toEqual([`confirmed ${a.txid.slice(0, 4)} 6`])
+  })
+
+  it('searches again when it is asked for more while it searches', async () => {
+    const chain = new SimulatedChain(5)
+    const a = spend(1)
+    chain.mine(a)
+    for (let i = 0; i < 5; i++) chain.mine()
+    let asked = false
+    const source: ChainSource = {
+      height: () => chain.height(),
+      block: (height) => {
+        if (height === 8 && !asked) {
+          asked = true
+          follower.watchTx(a.txid, h(4))
+        }
+        return chain.block(height)
+      },
+    }
+    const { follower, told } = follow(source, openMemoryStore())
+    await follower.sync()
+    follower.watchTx(a.txid, h(7))
+    await follower.sync()
+    expect(told()).toEqual(['tip 10', `confirmed ${a.txid.slice(0, 4)} 5`])
+  })
+
   it('waits for a source that is far behind', async () => {
     const chain = new SimulatedChain(400)
     const store = openMemoryStore()
