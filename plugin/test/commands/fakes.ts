@@ -121,9 +121,7 @@ export class FakeApi implements FactoryApi {
     this.note('exit', id)
     return Promise.resolve({ transactions: details.transactions, blocks: blocks(450) })
   }
-  gated(): ReturnType<FactoryApi['gated']> {
-    return undefined
-  }
+  gated: FactoryApi['gated'] = () => undefined
   log(filter: Parameters<FactoryApi['log']>[0]): ReturnType<FactoryApi['log']> {
     this.note('log', filter)
     return [{ seq: 7, time: 1_700_000_000, instance: ONE, kind: 'state', text: 'active' }]
