@@ -37,20 +37,20 @@ export class FundingWallet {
       throw error
     })
     const { psbt, unsigned_tx, txid: id } = parse(txPrepare, 'txprepare', reply)
-    const raw = hex.decode(unsigned_tx)
-    const funding = { psbt, txid: txid(id), vout: findOutput(raw, script, amount) }
     try {
+      const raw = hex.decode(unsigned_tx)
+      const funding = { psbt, txid: txid(id), vout: findOutput(raw, script, amount) }
       if (txidOf(raw) !== funding.txid || signedTxid(psbt) !== funding.txid)
         throw new FactoryError('host_failed', `txprepare: PSBT is not of ${id}`)
       await this.reserve(funding)
+      return funding
     } catch (error) {
-      await this.release(funding)
+      await this.release({ psbt })
       throw error
     }
-    return funding
   }
 
-  async release(funding: FundingTx): Promise<void> {
+  async release(funding: Pick<FundingTx, 'psbt'>): Promise<void> {
     await this.rpc.call('unreserveinputs', { psbt: funding.psbt, reserve: RELEASE_BLOCKS })
   }
 

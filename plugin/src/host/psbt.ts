@@ -14,12 +14,16 @@ const LENIENT = {
   allowLegacyWitnessUtxo: true,
 } as const
 
-/** Transaction id of a serialised transaction, with or without witnesses. */
-export function txidOf(raw: Uint8Array): Txid {
-  const { version, inputs, outputs, lockTime } = RawTx.decode(raw)
+type Tx = Pick<ReturnType<typeof RawTx.decode>, 'version' | 'inputs' | 'outputs' | 'lockTime'>
+
+/** Transaction id: of what a legacy serialisation holds. */
+function idOf({ version, inputs, outputs, lockTime }: Tx): Txid {
   const stripped = RawTx.encode({ version, segwitFlag: false, inputs, outputs, witnesses: [], lockTime })
   return txid(hex.encode(sha256(sha256(stripped)).reverse()))
 }
+
+/** Transaction id of a serialised transaction, with or without witnesses. */
+export const txidOf = (raw: Uint8Array): Txid => idOf(RawTx.decode(raw))
 
 /** PSBT of an unsigned transaction whose one input spends `prevout`. */
 export function unsignedPsbt(leaf: Uint8Array, prevout: { amount: Sat; script: Uint8Array }): string {
@@ -54,16 +58,20 @@ export function signedTxid(psbt: string): Txid {
       finalScriptSig ?? (redeemScript === undefined ? new Uint8Array() : Script.encode([redeemScript]))
     return { ...input, finalScriptSig: finalScript }
   })
-  return txidOf(RawTx.encode({ ...raw, inputs }))
+  return idOf({ ...raw, inputs })
 }
 
 /** Index of the only output with this script and amount. */
 export function findOutput(raw: Uint8Array, script: Uint8Array, amount: Sat): number {
   const wanted = hex.encode(script)
-  const found = RawTx.decode(raw).outputs.flatMap((out, i) =>
-    hex.encode(out.script) === wanted && out.amount === amount ? [i] : [],
-  )
+  const outputs: readonly Output[] = RawTx.decode(raw).outputs
+  const found = outputs.flatMap((out, i) => (hex.encode(out.script) === wanted && out.amount === amount ? [i] : []))
   if (found.length !== 1)
     throw new FactoryError('host_failed', 'funding transaction has not exactly one output for the factory')
   return found[0] as number
+}
+
+interface Output {
+  readonly amount: bigint
+  readonly script: Uint8Array
 }
