@@ -52,10 +52,11 @@ export const close = defineCommand({
 
 export const exit = defineCommand({
   name: 'factory-exit',
-  description: 'Leave a factory alone: publish our path, then close our channel unilaterally',
+  description: 'Leave a factory alone: publish our transactions, then close our channels unilaterally',
   details:
-    'Needs nobody. The path is published level by level as each confirms; other channels of the factory that share the path move ' +
-    'on chain too. Answers with the plan; factory-show tells how far it is. There is no way back.',
+    'Needs nobody. A client publishes its path, level by level as each confirms; other channels of the factory that share it come ' +
+    'nearer to the chain. An LSP publishes the whole tree. Answers with the plan; factory-show tells how far it is. There is no ' +
+    'way back.',
   params: { instance_id: instance.describe('the factory') },
   run: async ({ api }, { instance_id }) => {
     const plan = await api.exit(instance_id)
