@@ -2,8 +2,10 @@
  * libsecp256k1 compiled to WASM. Points are kept uncompressed, so that no operation has to take a square root again. The
  * library has no infinity (it answers null), hence it is handled here.
  *
- * Bytes from outside pass `isPointCompressed` or `isXOnlyPoint` before anything else: an error that the library throws out of
- * its WASM code doesn't unwind the WASM stack, and some three thousand of them break it for the rest of the process.
+ * An error that the library throws out of its WASM code doesn't unwind the WASM stack: some three thousand of them break it
+ * for the rest of the process, and a peer can send as many bad points as it likes. So bytes from outside are asked about
+ * (`isXOnlyPoint`, `isPointCompressed`) before they are used; only `parse`, of which a ceremony is full, spares itself the
+ * question until it has met a few bad points.
  */
 import { equalBytes, bytesToNumberBE, numberToBytesBE } from '@noble/curves/utils.js'
 import { FactoryError } from '@ln-factory/tlv'
@@ -23,6 +25,10 @@ class TinyPoint implements Point {
     return this.bytes === undefined
   }
 }
+
+/** Errors that `parse` lets the library throw before it starts to ask first; a fiftieth of what the stack holds. */
+const MOST_THROWN = 64
+let thrown = 0
 
 const INFINITY = new TinyPoint(undefined)
 
@@ -98,8 +104,14 @@ export function tinyBackend(tiny: TinySecp256k1): CurveBackend {
     },
     parse(bytes) {
       // The library also takes 65-byte keys here, which BIP-327 doesn't.
-      if (bytes.length !== 33 || !tiny.isPointCompressed(bytes)) return undefined
-      return new TinyPoint(tiny.pointCompress(bytes, false))
+      if (bytes.length !== 33 || (thrown >= MOST_THROWN && !tiny.isPointCompressed(bytes))) return undefined
+      try {
+        return new TinyPoint(tiny.pointCompress(bytes, false))
+      } catch (cause) {
+        thrown++
+        if (!tiny.isPointCompressed(bytes)) return undefined
+        throw new FactoryError('internal', 'libsecp256k1 failed on a valid point', undefined, { cause })
+      }
     },
     compress(point) {
       const compressed = new Uint8Array(33)
