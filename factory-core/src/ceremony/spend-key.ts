@@ -1,23 +1,18 @@
 /** Which aggregate signs a spend, and what the store must remember of it. */
-import { aggregateKeys, verifySchnorr, type TweakedAggregate } from '../signing/index.js'
+import { verifySchnorr, type TweakedAggregate } from '../signing/index.js'
 import type { SignRecord } from '../store/port.js'
+import type { FactoryKeys } from '../tree/index.js'
 import type { Spend } from '../tree/types.js'
 
-/** Factory keys by participant, LSP first. */
-export function spendAggregate(spend: Spend, keys: readonly Uint8Array[]): TweakedAggregate {
-  const aggregate = aggregateKeys(spend.signers.map((i) => keyOf(keys, i)))
+/** Aggregating is the dearest part of signing, so whoever signs several spends keeps one `FactoryKeys` for all of them. */
+export function spendAggregate(spend: Spend, keys: FactoryKeys): TweakedAggregate {
+  const aggregate = keys.aggregate(spend.signers)
   return spend.key.path === 'key' ? aggregate.taproot(spend.key.merkleRoot) : aggregate.untweaked()
 }
 
 /** Is this final signature (64 bytes, BIP-340) the one that the chain will ask for? */
-export const isValid = (signature: Uint8Array, spend: Spend, keys: readonly Uint8Array[]): boolean =>
+export const isValid = (signature: Uint8Array, spend: Spend, keys: FactoryKeys): boolean =>
   verifySchnorr({ signature, message: spend.sighash, publicKey: spendAggregate(spend, keys).xonly })
-
-export function keyOf(keys: readonly Uint8Array[], participant: number): Uint8Array {
-  const key = keys[participant]
-  if (key === undefined) throw new RangeError(`no participant ${participant}`)
-  return key
-}
 
 /**
  * The children of a kickoff output are the states: one sighash per state index, and indices only grow. Everything else is signed

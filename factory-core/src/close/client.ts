@@ -7,32 +7,38 @@ import {
   type ClosePropose,
 } from '@ln-factory/tlv'
 import type { ClientLive } from '../ceremony/client/forming.js'
-import { clientKey, storedProposal } from '../ceremony/client/path.js'
+import { clientKey, storedKeys } from '../ceremony/client/path.js'
 import { fundingOf, livePath } from '../ceremony/client/running.js'
 import { clientBase, joined, type ClientState } from '../ceremony/client/state.js'
 import { isValid, signatureItem, signRecord, spendAggregate } from '../ceremony/spend-key.js'
 import type { HostChannel } from '../host/port.js'
 import { idBytes, type Context, type StepBuilder } from '../machine/index.js'
 import { generateNonce, openSession } from '../signing/index.js'
-import { buildClose, DUST, finalize } from '../tree/index.js'
+import { buildClose, DUST, finalize, type FactoryKeys } from '../tree/index.js'
 import type { Spend, TxOutput } from '../tree/types.js'
-import { floorSat, msat, sat, sumSat, type Txid } from '../units/index.js'
-import { CLOSE_TX_ITEM } from './state.js'
+import { floorSat, msat, sat, sumSat, type BlockHeight, type Sat, type Txid } from '../units/index.js'
+import { CLOSE_TX_ITEM, type SignedClose } from './state.js'
 
 type Builder = StepBuilder<ClientState>
 type Closing = Extract<ClientState, { stage: 'closing' }>
 
 export function onClosePropose(step: Builder, context: Context, live: ClientLive, message: ClosePropose): void {
   const { state } = step
-  const outputs = message.outputs.map((o) => ({ amount: sat(o.amount), script: o.script }))
-  const proposal = { balance: message.balance, outputs, lockTime: message.lockTime }
+  const proposal = {
+    balance: message.balance,
+    outputs: message.outputs.map((o) => ({ amount: o.amount as Sat, script: o.script })),
+    lockTime: message.lockTime,
+  }
   if (state.stage === 'closing') {
     // A round that is repeated: the same amounts, or nothing.
     if (!sameProposal(state.close, proposal)) return decline(step, 'another close was agreed before')
     return sendNonce(step, context, live)
   }
-  if (state.stage !== 'active') return
+  if (state.stage !== 'active') return decline(step, `our factory is ${state.stage}`)
   if (message.lockTime !== 0) return decline(step, 'the close has a lock time')
+  const fault = faultOf(message)
+  if (fault !== undefined) return decline(step, fault)
+  live.closeNonce = undefined
   const { channelId, confirmedAt } = state
   step.to({
     ...clientBase(state),
@@ -55,25 +61,62 @@ export function onCloseChannels(
 ): void {
   const { state } = step
   if (state.stage !== 'closing' || state.close.step !== 'checking') return
-  const channel = channels.find((c) => c.channelId === state.channelId)
-  if (channel === undefined) return giveUp(step, state, 'our channel is gone')
-  if (channel.pendingHtlcs > 0) return giveUp(step, state, 'an HTLC is pending in our channel')
-  if (channel.ours !== msat(state.close.balance))
-    return giveUp(step, state, `our balance is ${channel.ours} msat, not ${state.close.balance}`)
-  const due = floorSat(channel.ours)
-  const paid = state.close.outputs.filter((o) => Buffer.compare(o.script, state.payoutScript) === 0)
-  const amount = sumSat(paid.map((o) => o.amount))
-  if (amount !== due && !(due < DUST && paid.length === 0))
-    return giveUp(step, state, `the close pays us ${amount} sat instead of ${due}`)
-  if (sumSat(state.close.outputs.map((o) => o.amount)) > fundingAmount(state, context, live))
-    return giveUp(step, state, 'the close pays out more than the funding holds')
+  const fault = faultOfClose(state, context, live, channels)
+  if (fault !== undefined) return giveUp(step, state, fault)
   step.to({ ...state, close: { ...state.close, step: 'agreed' } })
-  step.log('state', `close agreed: ${due} sat to our wallet`)
+  step.log('state', `close agreed: ${state.close.balance} msat`)
   sendNonce(step, context, live)
+}
+
+/** Amounts that the wire can carry and money can't be. */
+function faultOf(message: ClosePropose): string | undefined {
+  try {
+    msat(message.balance)
+    sumSat(message.outputs.map((o) => sat(o.amount)))
+    return undefined
+  } catch (error) {
+    if (!(error instanceof FactoryError)) throw error
+    return error.message
+  }
+}
+
+/** Invariant 10: what we are paid is what we have, and the others are paid no more than there is. */
+function faultOfClose(
+  state: Closing,
+  context: Context,
+  live: ClientLive,
+  channels: readonly HostChannel[],
+): string | undefined {
+  const channel = channels.find((c) => c.channelId === state.channelId)
+  if (channel === undefined) return 'our channel is gone'
+  if (channel.pendingHtlcs > 0) return 'an HTLC is pending in our channel'
+  const { balance, outputs } = state.close
+  if (channel.ours !== balance) return `our balance is ${channel.ours} msat, not ${balance}`
+  const due = floorSat(channel.ours)
+  const paid = outputs.filter((o) => Buffer.compare(o.script, state.payoutScript) === 0)
+  const amount = sumSat(paid.map((o) => o.amount))
+  if (amount !== due && !(due < DUST && paid.length === 0)) return `the close pays us ${amount} sat instead of ${due}`
+  if (sumSat(outputs.map((o) => o.amount)) > fundingAmount(state, context, live))
+    return 'the close pays out more than the funding holds'
+  try {
+    closeSpend(state, context, live)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof FactoryError)) throw error
+    return error.message
+  }
+}
+
+/** The host can't show us the channel: without that there is no agreement. */
+export function onCloseUnchecked(step: Builder, error: string): void {
+  const { state } = step
+  if (state.stage === 'closing' && state.close.step === 'checking') giveUp(step, state, error)
 }
 
 const fundingAmount = (state: Closing, context: Context, live: ClientLive): bigint =>
   livePath(state, context, live).spends[0]?.prevout.amount ?? 0n
+
+const liveKeys = (context: Context, live: ClientLive): FactoryKeys => (live.keys ??= storedKeys(context))
 
 function closeSpend(state: Closing, context: Context, live: ClientLive): Spend {
   const path = livePath(state, context, live)
@@ -81,7 +124,7 @@ function closeSpend(state: Closing, context: Context, live: ClientLive): Spend {
   if (first === undefined) throw new FactoryError('internal', 'a path without transactions')
   return buildClose({
     funding: { outpoint: fundingOf(path), amount: first.prevout.amount },
-    keys: storedProposal(context).keys,
+    keys: liveKeys(context, live),
     outputs: state.close.outputs,
     lockTime: state.close.lockTime,
   })
@@ -92,14 +135,14 @@ function sendNonce(step: Builder, context: Context, live: ClientLive): void {
   if (state.stage !== 'closing' || state.close.step === 'checking') return
   const spend = closeSpend(state, context, live)
   const { secretKey } = clientKey(state, context)
-  const nonce = generateNonce({
+  // A round may be repeated while our answer to the last one is on its way: it must be right for either.
+  live.closeNonce ??= generateNonce({
     secretKey,
-    aggregate: spendAggregate(spend, storedProposal(context).keys),
+    aggregate: spendAggregate(spend, liveKeys(context, live)),
     message: spend.sighash,
     entropy: () => context.entropy(32),
   })
-  live.closeNonce = nonce.secret
-  step.send(state.lsp, { kind: 'close_nonce', instanceId: idBytes(state.instance), nonce: nonce.public })
+  step.send(state.lsp, { kind: 'close_nonce', instanceId: idBytes(state.instance), nonce: live.closeNonce.public })
 }
 
 export function onCloseAggregatedNonce(
@@ -114,13 +157,14 @@ export function onCloseAggregatedNonce(
   live.closeNonce = undefined
   const spend = closeSpend(state, context, live)
   const session = openSession({
-    aggregate: spendAggregate(spend, storedProposal(context).keys),
+    aggregate: spendAggregate(spend, liveKeys(context, live)),
     message: spend.sighash,
     aggregatedNonce: message.nonce,
   })
-  const signature = session.sign(nonce, clientKey(state, context).secretKey)
+  const signature = session.sign(nonce.secret, clientKey(state, context).secretKey)
   step.record(signRecord(spend))
-  step.to({ ...state, close: { ...state.close, step: 'signed', txid: spend.tx.txid } })
+  const confirmedAt = state.close.step === 'signed' ? state.close.confirmedAt : undefined
+  step.to({ ...state, close: { ...state.close, step: 'signed', txid: spend.tx.txid, confirmedAt } })
   step.log('signed', `cooperative close ${spend.tx.txid}: our balance is frozen`)
   step.effect({ do: 'watchTx', txid: spend.tx.txid, since: state.createdAt })
   step.send(state.lsp, { kind: 'close_partial_signature', instanceId: idBytes(state.instance), signature })
@@ -131,8 +175,9 @@ export function onCloseComplete(step: Builder, context: Context, live: ClientLiv
   const { state } = step
   if (state.stage !== 'closing' || state.close.step !== 'signed') return
   const spend = closeSpend(state, context, live)
-  if (!isValid(message.signature, spend, storedProposal(context).keys))
+  if (!isValid(message.signature, spend, liveKeys(context, live)))
     throw new FactoryError('bad_signature', "the LSP's signature for the close is not valid")
+  live.keys = undefined
   const tx = finalize(spend, message.signature)
   step.item(signatureItem(spend.id), message.signature).item(CLOSE_TX_ITEM, tx)
   step.log('state', `close complete: ${spend.tx.txid}`)
@@ -140,25 +185,62 @@ export function onCloseComplete(step: Builder, context: Context, live: ClientLiv
 }
 
 /** The LSP took the proposal back. After our signature is out that changes nothing: the amounts stay frozen. */
-export function onCloseAborted(step: Builder, reason: string): void {
+export function onCloseAborted(step: Builder, live: ClientLive, reason: string): void {
   const { state } = step
   if (state.stage !== 'closing' || state.close.step === 'signed') return
+  live.closeNonce = undefined
   reopen(step, state, `close given up by the LSP: ${reason}`)
 }
 
-export function onCloseConfirmed(step: Builder, id: Txid): void {
+export function onCloseConfirmed(step: Builder, context: Context, id: Txid, height: BlockHeight): void {
   const { state } = step
-  if (state.stage !== 'closing' || state.close.step !== 'signed' || state.close.txid !== id) return
+  const close = signedClose(state)
+  if (close?.txid !== id || (state.stage !== 'closing' && state.stage !== 'exiting')) return
+  // The close was faster than the exit that we had ordered: our path can't appear any more.
   step.to({
     ...clientBase(state),
     ...joined(state),
-    stage: 'closed',
-    how: 'cooperative',
+    stage: 'closing',
     channelId: state.channelId,
+    confirmedAt: state.stage === 'closing' ? state.confirmedAt : undefined,
+    close: { ...close, confirmedAt: height },
     notice: undefined,
   })
+  step.log('confirmed', `cooperative close at height ${height}`)
+  onCloseTip(step, context, height > context.height ? height : context.height)
+}
+
+export function onCloseUnconfirmed(step: Builder, id: Txid): void {
+  const { state } = step
+  const close = signedClose(state)
+  if (state.stage !== 'closing' || close?.txid !== id) return
+  step.to({ ...state, close: { ...close, confirmedAt: undefined } })
+  step.log('warning', 'the close was reorganised out of the chain')
+}
+
+/**
+ * Until it is deep enough it is sent again with every block, and our channel is kept: what a reorganisation takes back, a path that
+ * somebody publishes could replace.
+ */
+export function onCloseTip(step: Builder, context: Context, height: BlockHeight): void {
+  const { state } = step
+  const close = signedClose(state)
+  if (state.stage !== 'closing' || close === undefined) return
+  if (close.confirmedAt === undefined) {
+    const tx = context.item(CLOSE_TX_ITEM)
+    if (tx !== undefined) step.call({ call: 'broadcast', tx, txid: close.txid })
+    return
+  }
+  if (height - close.confirmedAt + 1 < context.policy.minDepth) return
+  const { channelId } = state
+  step.to({ ...clientBase(state), ...joined(state), stage: 'closed', how: 'cooperative', channelId, notice: undefined })
   step.log('state', 'closed cooperatively')
-  step.call({ call: 'drop', peer: state.lsp, channelId: state.channelId })
+  step.call({ call: 'drop', peer: state.lsp, channelId })
+}
+
+function signedClose(state: ClientState): SignedClose | undefined {
+  if (state.stage === 'exiting') return state.exit.close
+  return state.stage === 'closing' && state.close.step === 'signed' ? state.close : undefined
 }
 
 function giveUp(step: Builder, state: Closing, reason: string): void {
@@ -168,7 +250,9 @@ function giveUp(step: Builder, state: Closing, reason: string): void {
 
 function reopen(step: Builder, state: Closing, notice: string): void {
   const { channelId, confirmedAt } = state
-  step.to({ ...clientBase(state), ...joined(state), stage: 'active', channelId, confirmedAt, notice })
+  const common = { ...clientBase(state), ...joined(state), channelId, notice }
+  if (confirmedAt === undefined) step.to({ ...common, stage: 'ready', confirmedAt })
+  else step.to({ ...common, stage: 'active', confirmedAt })
   step.log('warning', notice)
 }
 

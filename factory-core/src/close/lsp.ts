@@ -7,10 +7,10 @@ import { SigningRound } from '../ceremony/lsp/round.js'
 import type { LspState } from '../ceremony/lsp/state.js'
 import { signatureItem, signRecord } from '../ceremony/spend-key.js'
 import type { BroadcastResult, HostChannel } from '../host/port.js'
-import { idBytes, type Context, type OperatorOrder, type StepBuilder } from '../machine/index.js'
-import { buildClose, closeOutputs, finalize } from '../tree/index.js'
+import { idBytes, type Context, type HostCall, type OperatorOrder, type StepBuilder } from '../machine/index.js'
+import { buildClose, closeOutputs, finalize, type FactoryKeys } from '../tree/index.js'
 import type { Spend, TxOutput } from '../tree/types.js'
-import { floorSat, msat, type NodeId, type Txid } from '../units/index.js'
+import { blockHeight, floorSat, msat, type BlockHeight, type NodeId, type Txid } from '../units/index.js'
 import { CLOSE_SPEND_ID, CLOSE_TX_ITEM, type LspClose } from './state.js'
 
 type Builder = StepBuilder<LspState>
@@ -33,8 +33,10 @@ export function onCloseOrder(
     step.log('state', 'closing: no new HTLCs')
     step.call({ call: 'channels' })
     step.effect({ do: 'timer', name: 'step', seconds: state.stepTimeout })
-  } else if (state.stage === 'closing') resumeClose(step, live, context, undefined)
-  else throw new FactoryError('wrong_state', `the factory is ${state.stage}; only an active one can be closed`)
+  } else if (state.stage === 'closing') {
+    step.to({ ...state, notice: undefined })
+    resumeClose(step, live, context, undefined)
+  } else throw new FactoryError('wrong_state', `the factory is ${state.stage}; only an active one can be closed`)
 }
 
 export function onCloseChannels(
@@ -71,13 +73,14 @@ export function onCloseChannels(
     }
     step.to(proposed)
     propose(step, live, context)
+    step.effect({ do: 'timer', name: 'step', seconds: state.stepTimeout })
   } catch (error) {
     if (!(error instanceof FactoryError)) throw error
     giveUp(step, state, error.message)
   }
 }
 
-function closeSpend(state: Closing, outputs: readonly TxOutput[], keys: readonly Uint8Array[]): Spend {
+function closeSpend(state: Closing, outputs: readonly TxOutput[], keys: FactoryKeys): Spend {
   const outpoint = { txid: state.funding.txid, vout: state.funding.vout }
   return buildClose({ funding: { outpoint, amount: state.fundingAmount }, keys, outputs, lockTime: 0 })
 }
@@ -100,7 +103,6 @@ function propose(step: Builder, live: LspLive, context: Context): void {
       outputs,
     })
   })
-  step.effect({ do: 'timer', name: 'step', seconds: state.stepTimeout })
 }
 
 export function onCloseMessage(
@@ -165,6 +167,7 @@ function sign(
       ours: close.ours,
       vsize: spend.vsize,
       accepted: false,
+      confirmedAt: undefined,
     },
     notice: undefined,
   })
@@ -193,10 +196,37 @@ export function onCloseBroadcast(step: Builder, result: BroadcastResult): void {
   }
 }
 
-export function onCloseConfirmed(step: Builder, txid: Txid): void {
+const signedClose = (state: LspState): Extract<LspClose, { step: 'signed' }> | undefined =>
+  state.stage === 'closing' && state.close.step === 'signed' ? state.close : undefined
+
+export function onCloseConfirmed(step: Builder, context: Context, txid: Txid, height: BlockHeight): void {
   const { state } = step
-  if (state.stage !== 'closing' || state.close.step !== 'signed' || state.close.txid !== txid) return
-  step.to({ ...base(state), stage: 'closed', funding: state.funding, closeTxid: txid })
+  const close = signedClose(state)
+  if (state.stage !== 'closing' || close?.txid !== txid) return
+  step.to({ ...state, close: { ...close, accepted: true, confirmedAt: height }, notice: undefined })
+  step.log('confirmed', `cooperative close at height ${height}`)
+  onCloseTip(step, context, blockHeight(Math.max(height, context.height)))
+}
+
+export function onCloseUnconfirmed(step: Builder, txid: Txid): void {
+  const { state } = step
+  const close = signedClose(state)
+  if (state.stage !== 'closing' || close?.txid !== txid) return
+  step.to({ ...state, close: { ...close, confirmedAt: undefined } })
+  step.log('warning', 'the close was reorganised out of the chain')
+}
+
+/**
+ * Until it is deep enough it is sent again with every block, and our channels are kept: what a reorganisation takes back, a path
+ * that somebody publishes could replace.
+ */
+export function onCloseTip(step: Builder, context: Context, height: BlockHeight): void {
+  const { state } = step
+  const close = signedClose(state)
+  if (state.stage !== 'closing' || close === undefined) return
+  if (close.confirmedAt === undefined) return sendAgain(step, context, close)
+  if (height - close.confirmedAt + 1 < context.policy.minDepth) return
+  step.to({ ...base(state), stage: 'closed', funding: state.funding, closeTxid: close.txid })
   step.log('state', 'closed')
   for (const c of state.clients)
     if (c.channelId !== undefined) step.call({ call: 'drop', peer: c.id, channelId: c.channelId })
@@ -215,10 +245,25 @@ export function onCloseRetry(step: Builder, context: Context): void {
   const { state } = step
   if (state.stage !== 'closing') return
   if (state.close.step === 'draining') step.call({ call: 'channels' })
-  if (state.close.step === 'signed') {
-    const tx = context.item(CLOSE_TX_ITEM)
-    if (tx !== undefined) broadcast(step, state.close.txid, tx)
-  }
+  if (state.close.step === 'signed') sendAgain(step, context, state.close)
+}
+
+function sendAgain(step: Builder, context: Context, close: { txid: Txid }): void {
+  const tx = context.item(CLOSE_TX_ITEM)
+  if (tx !== undefined) broadcast(step, close.txid, tx)
+}
+
+/** A host that can't answer now is asked again: while draining until the time is over, then without end. */
+export function onCloseCallFailed(step: Builder, call: HostCall, error: string): void {
+  if (call.call !== 'channels' && call.call !== 'broadcast') return
+  step.remark(`${call.call}: ${error}`)
+  step.effect({ do: 'timer', name: 'retry', seconds: call.call === 'channels' ? POLL : REBROADCAST })
+}
+
+/** A client does not agree. What binds is kept. */
+export function onCloseRefused(step: Builder, peer: NodeId, reason: string): void {
+  const { state } = step
+  if (state.stage === 'closing' && state.close.step === 'proposed') fail(step, state, `client ${peer}: ${reason}`)
 }
 
 function fail(step: Builder, state: Closing, reason: string): void {
@@ -229,13 +274,13 @@ function fail(step: Builder, state: Closing, reason: string): void {
 }
 
 function giveUp(step: Builder, state: Closing, reason: string): void {
-  step.to({
-    ...base(state),
-    stage: 'active',
-    funding: state.funding,
-    confirmedAt: state.confirmedAt,
-    notice: `close given up: ${reason}`,
-  })
+  const { funding, confirmedAt } = state
+  const notice = `close given up: ${reason}`
+  step.to(
+    confirmedAt === undefined
+      ? { ...base(state), stage: 'confirming', funding, confirmedAt, notice }
+      : { ...base(state), stage: 'active', funding, confirmedAt, notice },
+  )
   step.log('warning', `close given up: ${reason}`)
   step.effect({ do: 'cancelTimer', name: 'step' })
   for (const c of state.clients)
@@ -253,13 +298,15 @@ export function resumeClose(step: Builder, live: LspLive, context: Context, peer
   switch (state.close.step) {
     case 'draining':
       step.call({ call: 'channels' })
-      step.effect({ do: 'timer', name: 'step', seconds: state.stepTimeout })
+      if (peer === undefined) step.effect({ do: 'timer', name: 'step', seconds: state.stepTimeout })
       return
     case 'proposed':
-      return propose(step, live, context)
+      propose(step, live, context)
+      // A client that comes back again and again must not hold up the others' channels for ever.
+      if (peer === undefined) step.effect({ do: 'timer', name: 'step', seconds: state.stepTimeout })
+      return
     case 'signed': {
-      const tx = context.item(CLOSE_TX_ITEM)
-      if (tx !== undefined) broadcast(step, state.close.txid, tx)
+      sendAgain(step, context, state.close)
       const signature = context.item(signatureItem(CLOSE_SPEND_ID))
       if (peer !== undefined && signature !== undefined)
         step.send(peer, { kind: 'close_complete', instanceId: idBytes(state.instance), signature })

@@ -1,6 +1,6 @@
 /** A cooperative close as both sides remember it. One set of amounts, ever: what was proposed is proposed again after a restart. */
 import type { TxOutput } from '../tree/types.js'
-import type { Sat, Txid } from '../units/index.js'
+import type { BlockHeight, Sat, Txid } from '../units/index.js'
 
 /**
  * `draining`: no new HTLC gets in, the last ones settle. `proposed`: outputs are fixed; signing may be repeated with fresh nonces.
@@ -26,6 +26,8 @@ export type LspClose =
       readonly vsize: number
       /** The chain's mempool took it. */
       readonly accepted: boolean
+      /** Of the close. */
+      readonly confirmedAt: BlockHeight | undefined
     }
 
 interface Proposal {
@@ -40,9 +42,14 @@ interface Proposal {
  * these amounts, or none, whatever happens later.
  */
 export type ClientClose =
-  | ({ readonly step: 'checking' } & Proposal)
-  | ({ readonly step: 'agreed' } & Proposal)
-  | ({ readonly step: 'signed'; readonly txid: Txid } & Proposal)
+  ({ readonly step: 'checking' } & Proposal) | ({ readonly step: 'agreed' } & Proposal) | SignedClose
+
+/** `confirmedAt`: of the close. */
+export type SignedClose = {
+  readonly step: 'signed'
+  readonly txid: Txid
+  readonly confirmedAt: BlockHeight | undefined
+} & Proposal
 
 /** Item key of the final, signed close. */
 export const CLOSE_TX_ITEM = 'close/tx'

@@ -26,14 +26,19 @@ export function nextExitStep(
 ): ExitStep {
   for (const spend of exitSpends(path)) {
     if (seen[spend.tx.txid] !== undefined) continue
-    const parent = seen[spend.prevout.outpoint.txid]
-    const delay = relativeDelay(spend)
-    if (delay === 0 || parent === undefined) return { do: 'broadcast', spend }
-    // Valid in the block at parent + delay, accepted by mempools one block before.
-    const until = blockHeight(parent + delay - 1)
+    const until = readyAt(spend, seen[spend.prevout.outpoint.txid])
     return height >= until ? { do: 'broadcast', spend } : { do: 'wait', spend, until }
   }
   return { do: 'close' }
+}
+
+/**
+ * Height of the tip from which mempools take it: valid in the block at parent + delay, accepted one block before. 0 when it
+ * has no relative lock, or a parent that was not seen.
+ */
+export function readyAt(spend: Spend, parent: BlockHeight | undefined): BlockHeight {
+  const delay = relativeDelay(spend)
+  return blockHeight(delay === 0 || parent === undefined ? 0 : parent + delay - 1)
 }
 
 /** Blocks from now to the channel output on chain, when each transaction takes `margin` blocks to confirm. */

@@ -113,6 +113,8 @@ export type Effect =
   /** Replaces a running timer of the same name. */
   | { readonly do: 'timer'; readonly name: TimerName; readonly seconds: number }
   | { readonly do: 'cancelTimer'; readonly name: TimerName }
+  /** For the process's log only: what a peer can cause as often as it likes is not worth a place on disk. */
+  | { readonly do: 'remark'; readonly text: string }
   /** Nothing below `since` can hold it. */
   | { readonly do: 'watchTx'; readonly txid: Txid; readonly since: BlockHeight }
   | { readonly do: 'watchOutpoint'; readonly outpoint: OutPoint; readonly since: BlockHeight }
@@ -163,6 +165,10 @@ export class StepBuilder<S> {
   item(key: string, value: Uint8Array): this {
     this.#items.push({ key, value })
     return this
+  }
+
+  remark(text: string): this {
+    return this.effect({ do: 'remark', text })
   }
 
   log(kind: LogEntry['kind'], text: string): this {

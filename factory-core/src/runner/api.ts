@@ -158,7 +158,10 @@ export interface FactoryApi {
   abort(instance: InstanceId, reason: string): Promise<void>
   /** LSP: one transaction that pays everyone its balance. Resolves when it is broadcast. `feerate`: sat per 1000 vB. */
   close(instance: InstanceId, feerate: number): Promise<{ txid: string; fee: Sat; vsize: number; ours: Sat }>
-  /** Publish our path, level by level, then close our channel unilaterally. Returns the plan; the rest happens block by block. */
+  /**
+   * Leave alone: a client publishes its path and closes its channel unilaterally; the LSP publishes the whole tree, closes every
+   * channel, and takes its stocks back. Level by level, each when the one above is confirmed. Returns the plan.
+   */
   exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }>
   /** The factory's channels that are live on this node, for invoices and payments. */
   gated(channelId: string): GatedChannel | undefined

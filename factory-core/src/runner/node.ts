@@ -12,8 +12,6 @@ import type { ClientState, LspState } from '../ceremony/index.js'
 import { FACTORY_SECRET_LABEL } from '../signing/index.js'
 import { encodeState, type FactoryStore, type StoredLog } from '../store/index.js'
 import { planTree } from '../tree/index.js'
-import { storedPath } from '../ceremony/client/path.js'
-import { exitBlocks } from '../exit/index.js'
 import { fromWire } from '../ceremony/terms.js'
 import {
   blocks,
@@ -136,7 +134,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
 
   async peerConnected(peer: NodeId): Promise<void> {
     const info = (await this.deps.host.peers()).find((p) => p.id === peer)
-    if (info?.factories !== true) return
+    if (info?.connected !== true || !info.factories) return
     this.#peers.connected(peer)
     this.#dispatchAll({ type: 'connected', peer })
   }
@@ -150,7 +148,12 @@ export class FactoryNode implements FactoryApi, HostHandlers {
   openRequest(request: OpenRequest): OpenDecision {
     for (const [instance, machine] of this.#machines) {
       if (machine.role !== 'client' || !expectsOpen(machine.state, request)) continue
-      this.#commit(instance, machine, grantOpenStep(machine.state))
+      try {
+        this.#commit(instance, machine, grantOpenStep(machine.state))
+      } catch (error) {
+        this.#warn(`factory ${instance}: grant`, error)
+        return { kind: 'refuse', reason: 'the grant could not be stored' }
+      }
       return { kind: 'factory', instance }
     }
     return { kind: 'ordinary' }
@@ -183,9 +186,8 @@ export class FactoryNode implements FactoryApi, HostHandlers {
     await this.#checkPeers(request)
     const instance = instanceId(Buffer.from(this.deps.entropy(32)).toString('hex'))
     const step = createLsp(instance, request, this.height)
-    const machine = lspMachine(step.state)
-    this.#machines.set(instance, machine)
-    const result = this.#waiters.wait(instance, (m) => {
+    this.#found(instance, lspMachine(step.state), step)
+    return this.#waiters.wait(instance, (m) => {
       if (m.role !== 'lsp') return undefined
       if (m.state.stage === 'aborted')
         throw new FactoryError('aborted', m.state.reason, `factory-show ${instance} tells more.`)
@@ -193,8 +195,6 @@ export class FactoryNode implements FactoryApi, HostHandlers {
       const { txid, vout } = m.state.funding
       return { instance, funding: { txid, vout }, fundingAmount: m.state.fundingAmount }
     })
-    this.#commit(instance, machine, step)
-    return result
   }
 
   async list(): Promise<FactorySummary[]> {
@@ -271,13 +271,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
 
   async exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }> {
     await this.#order(instance, { order: 'exit' })
-    const machine = this.#machine(instance)
-    if (machine.role !== 'client' || machine.state.stage !== 'exiting')
-      throw new FactoryError('wrong_state', `factory ${instance} can't be left now`)
-    const context = this.#context(instance)
-    const path = storedPath(machine.state, context)
-    const margin = fromWire(machine.state.invite.params).confirmationMargin
-    return { transactions: exitPlan(path, machine.state, context), blocks: exitBlocks(path, margin) }
+    return exitPlan(this.#machine(instance), this.#context(instance))
   }
 
   gated(channelId: string): GatedChannel | undefined {
@@ -325,15 +319,18 @@ export class FactoryNode implements FactoryApi, HostHandlers {
       return
     }
     const step = createClient(instance, peer, payload, this.#context(instance))
-    // A refusal is not worth a place in the store: it costs the LSP nothing to ask again.
-    if (step.state.stage === 'refused') {
-      this.deps.host.log('info', `invitation ${instance} from ${peer} refused: ${step.state.reason}`)
-      this.#run(instance, step.effects)
-      return
+    this.#found(instance, clientMachine(step.state), step)
+  }
+
+  /** A new factory: known when it is on disk, and not at all when it can't be put there. */
+  #found(instance: InstanceId, machine: Machine, step: Step<LspState | ClientState>): void {
+    this.#machines.set(instance, machine)
+    try {
+      this.#commit(instance, machine, step)
+    } catch (error) {
+      this.#machines.delete(instance)
+      throw error
     }
-    const created = clientMachine(step.state)
-    this.#machines.set(instance, created)
-    this.#commit(instance, created, step)
   }
 
   #onChain(event: ChainEvent): void {
@@ -412,6 +409,15 @@ export class FactoryNode implements FactoryApi, HostHandlers {
   /** Persist, then act. When the store refuses, the step has not happened. */
   #commit(instance: InstanceId, machine: Machine, step: Step<LspState | ClientState>): void {
     const changed = !machine.stored || step.state !== machine.state
+    if (machine.role === 'client' && step.state.role === 'client' && !machine.stored && isUnanswered(step.state)) {
+      // An invitation is not worth a place on disk before it is accepted: it costs the LSP nothing to ask again.
+      machine.state = step.state
+      if (step.state.stage !== 'invited') this.#machines.delete(instance)
+      if (step.state.stage === 'refused')
+        this.deps.host.log('info', `invitation ${instance} from ${step.state.lsp} refused: ${step.state.reason}`)
+      this.#run(instance, step.effects)
+      return
+    }
     if (changed || step.records.length + step.items.length + step.log.length > 0) {
       this.deps.store.commit({
         instance,
@@ -446,6 +452,9 @@ export class FactoryNode implements FactoryApi, HostHandlers {
           break
         case 'cancelTimer':
           this.#timers.cancel(instance, effect.name)
+          break
+        case 'remark':
+          this.deps.host.log('info', effect.text)
           break
         case 'watchTx':
           this.#watchlist.add(effect.txid, instance)
@@ -484,8 +493,14 @@ export class FactoryNode implements FactoryApi, HostHandlers {
   }
 }
 
+/** Nothing of ours depends on it yet. */
+const isUnanswered = ({ stage }: ClientState): boolean =>
+  stage === 'invited' || stage === 'refused' || stage === 'aborted'
+
 /** @throws FactoryError `bad_parameter` */
 function checkRequest(request: CreateRequest, earlyWarning: Blocks): void {
+  if (!Number.isInteger(request.stepTimeout) || request.stepTimeout < 1 || request.stepTimeout > 0xffff)
+    throw new FactoryError('bad_parameter', `a step may take 1 to 65535 seconds, not ${request.stepTimeout}`)
   if (new Set(request.clients.map((c) => c.id)).size !== request.clients.length)
     throw new FactoryError('bad_parameter', 'a client is named twice')
   if (request.lifetime < earlyWarning + MIN_USE)

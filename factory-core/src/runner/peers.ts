@@ -97,7 +97,8 @@ export class Peers {
     const peer = this.#peer(id)
     peer.queue = peer.queue.then(async () => {
       try {
-        for (const body of bodies) await this.host.send(id, body)
+        // What waits when the connection is lost is lost with it, and never comes out of turn on the next one.
+        for (const body of bodies) if (this.#peers.get(id) === peer) await this.host.send(id, body)
       } catch (error) {
         this.host.log('debug', `message to ${id} not sent: ${error instanceof Error ? error.message : String(error)}`)
       }

@@ -4,7 +4,7 @@ import { treeOf } from '../ceremony/lsp/factory.js'
 import { storedPath } from '../ceremony/client/path.js'
 import { fromWire } from '../ceremony/terms.js'
 import { signatureItem } from '../ceremony/spend-key.js'
-import { exitBlocks, exitSpends } from '../exit/index.js'
+import { exitBlocks, exitSpends, exitTransactions, lspDeadline } from '../exit/index.js'
 import { lastHtlcHeight } from '../htlc/index.js'
 import type { HostChannel } from '../host/port.js'
 import type { Context } from '../machine/index.js'
@@ -18,6 +18,7 @@ import {
   sat,
   sumSat,
   type BlockHeight,
+  type Blocks,
   type NodeId,
   type OutPoint,
 } from '../units/index.js'
@@ -35,6 +36,8 @@ const LSP_PHASES: Readonly<Record<LspState['stage'], Phase>> = {
   confirming: 'confirming',
   active: 'active',
   closing: 'closing',
+  exiting: 'exiting',
+  exited: 'exited',
   closed: 'closed',
   aborted: 'aborted',
 }
@@ -159,9 +162,28 @@ const transaction = (spend: Spend, seen: Readonly<Record<string, BlockHeight>>, 
   confirmed: seen[spend.tx.txid],
 })
 
-/** A client's exit, as it stands. */
-export const exitPlan = (path: ClientPath, state: ClientState, context: Context): readonly PathTxSummary[] =>
-  exitSpends(path).map((spend) => transaction(spend, state.seen, context))
+/** An exit, as it stands: a client's path, or the LSP's whole tree. */
+export function exitPlan(
+  machine: Machine,
+  context: Context,
+): { transactions: readonly PathTxSummary[]; blocks: Blocks } {
+  if (machine.role === 'client') {
+    const path = pathOf(machine.state, context)
+    const margin = fromWire(machine.state.invite.params).confirmationMargin
+    if (path === undefined) return { transactions: [], blocks: blocks(0) }
+    return {
+      transactions: exitSpends(path).map((spend) => transaction(spend, machine.state.seen, context)),
+      blocks: exitBlocks(path, margin),
+    }
+  }
+  const { state } = machine
+  if (!('funding' in state) || state.funding === undefined) return { transactions: [], blocks: blocks(0) }
+  const tree = treeOf({ ...state, funding: state.funding }, context)
+  return {
+    transactions: exitTransactions(tree).map((spend) => transaction(spend, state.seen, context)),
+    blocks: state.earlyWarning,
+  }
+}
 
 export function describe(
   machine: Machine,
@@ -215,7 +237,7 @@ function nextSentence(machine: Machine, { expiry, earlyWarning }: FactorySummary
       return 'Waits for the funding to be deep enough; until then no HTLC is let into its channels.'
     case 'active':
       return machine.role === 'lsp'
-        ? `Close it, or let its clients leave, before height ${expiry}: then the distributions pay everything to the clients.`
+        ? `Close it before height ${lspDeadline(machine.state)}: then this node publishes the whole tree by itself, because from height ${expiry} on the distributions pay everything to the clients.`
         : `Leave it before height ${expiry - earlyWarning}; from height ${expiry} on the distribution can be published.`
     case 'closing':
       return 'Waits until all have signed the close and it confirms.'

@@ -28,7 +28,8 @@ export class FactoryKeys {
     return this.key(0).subarray(1)
   }
 
-  private key(index: number): Uint8Array {
+  /** Of one participant, 33 bytes. @throws FactoryError `bad_parameter` when there is none */
+  key(index: number): Uint8Array {
     const key = this.keys[index]
     if (key === undefined) throw new FactoryError('bad_parameter', `there is no participant ${index}`)
     return key

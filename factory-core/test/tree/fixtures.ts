@@ -2,7 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { concatBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import fc from 'fast-check'
-import { buildTree, defaultParams, planTree } from '../../src/tree/index.js'
+import { buildTree, defaultParams, FactoryKeys, planTree } from '../../src/tree/index.js'
 import type { FactoryTree, PathSpec, TreeClient, TreeParams, TreeSpec } from '../../src/tree/index.js'
 import {
   blockHeight,
@@ -27,6 +27,15 @@ export function keyOf(index: number): Uint8Array {
   let key = publics.get(index)
   if (key === undefined) publics.set(index, (key = secp256k1.getPublicKey(secretOf(index), true)))
   return key
+}
+
+const rings = new Map<number, FactoryKeys>()
+/** Keys of the LSP and so many clients, aggregated once for all tests of a file. */
+export function ringOf(clients: number): FactoryKeys {
+  let ring = rings.get(clients)
+  if (ring === undefined)
+    rings.set(clients, (ring = new FactoryKeys(Array.from({ length: clients + 1 }, (_, i) => keyOf(i)))))
+  return ring
 }
 
 export const preimageOf = (leaf: number): Uint8Array => hash(`preimage ${leaf}`)
@@ -57,7 +66,7 @@ export function specOf(params: TreeParams, capacities: readonly Sat[]): TreeSpec
 export const evenly = (clients: number, capacity = 100_000): Sat[] =>
   Array.from({ length: clients }, () => sat(capacity))
 export const treeOf = (clients: number, params: Partial<TreeParams> = {}): FactoryTree =>
-  buildTree(specOf({ ...defaultParams, ...params }, evenly(clients)))
+  buildTree(specOf({ ...defaultParams, ...params }, evenly(clients)), ringOf(clients))
 
 /** What the LSP sends a client. */
 export function pathSpecOf(tree: FactoryTree, participant: ParticipantIndex): PathSpec {
@@ -104,4 +113,6 @@ export const anyCapacities = (maxClients: number): fc.Arbitrary<Sat[]> =>
     .map((list) => list.map((c) => sat(c)))
 
 export const anyTree = (maxClients: number): fc.Arbitrary<FactoryTree> =>
-  fc.tuple(anyParams, anyCapacities(maxClients)).map(([params, capacities]) => buildTree(specOf(params, capacities)))
+  fc
+    .tuple(anyParams, anyCapacities(maxClients))
+    .map(([params, capacities]) => buildTree(specOf(params, capacities), ringOf(capacities.length)))

@@ -10,21 +10,24 @@ import {
 } from '@ln-factory/tlv'
 import type { FundingCheck, HostChannel, OpenRequest } from '../../host/port.js'
 import { idBytes, type Context, type StepBuilder } from '../../machine/index.js'
-import { generateNonce, openSession, type SecretNonce } from '../../signing/index.js'
+import { generateNonce, openSession, type GeneratedNonce, type SecretNonce } from '../../signing/index.js'
+import type { FactoryKeys } from '../../tree/index.js'
 import type { ClientPath } from '../../tree/types.js'
 import { msat, sat, type InstanceId, type NodeId } from '../../units/index.js'
 import { isValid, signatureItem, signRecord, spendAggregate } from '../spend-key.js'
 import { checkPolicy, checkTerms } from '../terms.js'
-import { clientKey, pathOf, storedPath, storedProposal } from './path.js'
+import { clientKey, pathOf, storedKeys, storedPath } from './path.js'
 import { clientBase, joined, PROPOSAL_ITEM, type ClientState } from './state.js'
 
 /** What is kept in memory between two events. */
 export interface ClientLive {
+  /** Of all participants, with what was aggregated so far; while signatures are made and checked. */
+  keys: FactoryKeys | undefined
   path: ClientPath | undefined
   /** One per path transaction; used up by `onAggregatedNonces`. */
   nonces: SecretNonce[] | undefined
-  /** Of the close under way. */
-  closeNonce: SecretNonce | undefined
+  /** Of the close under way: the same for a round that is repeated, until it has signed. */
+  closeNonce: GeneratedNonce | undefined
 }
 
 type Builder = StepBuilder<ClientState>
@@ -86,6 +89,17 @@ export function onScript(step: Builder, context: Context, payoutScript: Uint8Arr
   sendAccept(step, context)
 }
 
+/**
+ * After a restart: the disk may be an old copy, and what was signed since is not on it. A key that has signed nothing is the
+ * one that is made now (invariant 8).
+ */
+export function renewKey(step: Builder, context: Context): void {
+  const { state } = step
+  if (state.stage !== 'accepted') return
+  step.to({ ...state, salt: context.entropy(16) })
+  sendAccept(step, context)
+}
+
 export function sendAccept(step: Builder, context: Context): void {
   const { state } = step
   if (state.stage !== 'accepted') return
@@ -118,10 +132,11 @@ export function grantOpen(step: Builder): void {
 export function onPropose(step: Builder, context: Context, live: ClientLive, propose: Propose): void {
   const { state } = step
   if (state.stage !== 'accepted') return outOfTurn(step, 'propose')
-  live.path = pathOf(state, propose, context)
-  const keys = propose.keys
+  const { path, keys } = pathOf(state, propose, context)
+  live.path = path
+  live.keys = keys
   const { secretKey } = clientKey(state, context)
-  const nonces = live.path.spends.map((spend) =>
+  const nonces = path.spends.map((spend) =>
     generateNonce({
       secretKey,
       aggregate: spendAggregate(spend, keys),
@@ -134,7 +149,7 @@ export function onPropose(step: Builder, context: Context, live: ClientLive, pro
   step.item(PROPOSAL_ITEM, encodePayload(propose))
   step.log(
     'received',
-    `proposal: funding ${live.path.spends[0]?.prevout.outpoint.txid ?? ''}, ${live.path.spends.length} transactions rebuilt`,
+    `proposal: funding ${path.spends[0]?.prevout.outpoint.txid ?? ''}, ${path.spends.length} transactions rebuilt`,
   )
   step.send(state.lsp, { kind: 'nonces', instanceId: idBytes(state.instance), nonces: nonces.map((n) => n.public) })
   step.effect({ do: 'timer', name: 'step', seconds: PATIENCE * state.invite.respondWithin })
@@ -145,7 +160,7 @@ export function onAggregatedNonces(step: Builder, context: Context, live: Client
   const { path, nonces } = live
   if (state.stage !== 'signing' || path === undefined || nonces === undefined) return outOfTurn(step, message.kind)
   live.nonces = undefined
-  const { keys } = storedProposal(context)
+  const keys = (live.keys ??= storedKeys(context))
   const { secretKey } = clientKey(state, context)
   if (message.nonces.length !== path.spends.length)
     throw new FactoryError(
@@ -172,7 +187,7 @@ export function onSignatures(step: Builder, context: Context, live: ClientLive, 
   const { state } = step
   if (state.stage !== 'signed') return outOfTurn(step, message.kind)
   const path = (live.path ??= storedPath(state, context))
-  const { keys } = storedProposal(context)
+  const keys = (live.keys ??= storedKeys(context))
   if (message.signatures.length !== path.spends.length)
     throw new FactoryError(
       'bad_message',
@@ -184,10 +199,16 @@ export function onSignatures(step: Builder, context: Context, live: ClientLive, 
       throw new FactoryError('bad_signature', `the LSP's signature for ${spend.id} is not valid`)
     step.item(signatureItem(spend.id), signature)
   })
+  live.keys = undefined
   step.to({ ...clientBase(state), ...joined(state), stage: 'stored' })
   step.log('state', `all ${path.spends.length} signatures verified and stored`)
   step.send(state.lsp, { kind: 'stored', instanceId: idBytes(state.instance) })
-  step.effect({ do: 'cancelTimer', name: 'step' })
+  awaitChannel(step)
+}
+
+/** An LSP that never opens the channel costs us nothing, but must not be waited for for ever. */
+export function awaitChannel(step: Builder): void {
+  step.effect({ do: 'timer', name: 'step', seconds: PATIENCE * step.state.invite.respondWithin })
   step.call({ call: 'channels' })
 }
 
@@ -225,6 +246,7 @@ export function onFundingChecked(
   } else if (Buffer.compare(check.script, channel.script) !== 0)
     throw new FactoryError('channel_mismatch', 'the leaf does not pay the 2-of-2 of this channel')
   step.to({ ...clientBase(state), ...joined(state), stage: 'ready', channelId, confirmedAt: undefined, notice })
+  step.effect({ do: 'cancelTimer', name: 'step' })
   step.log('state', `channel ${channelId} checked on ${channel.outpoint.txid}:${channel.outpoint.vout}`)
   step.send(state.lsp, {
     kind: 'channel_ready',
@@ -233,6 +255,10 @@ export function onFundingChecked(
   })
 }
 
+/** Changes nothing; an LSP that goes on with what we have given up is told so again. */
 export function outOfTurn(step: Builder, kind: string): void {
-  step.log('warning', `${kind} ignored: we are ${step.state.stage}`)
+  const { state } = step
+  step.remark(`${kind} of ${state.instance} ignored: we are ${state.stage}`)
+  if (state.stage === 'aborted')
+    step.send(state.lsp, { kind: 'abort', instanceId: idBytes(state.instance), reason: clipText(state.reason, 500) })
 }

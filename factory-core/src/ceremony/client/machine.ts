@@ -7,8 +7,10 @@ import {
   onCloseComplete,
   onCloseConfirmed,
   onClosePropose,
+  onCloseTip,
+  onCloseUnchecked,
+  onCloseUnconfirmed,
 } from '../../close/client.js'
-import { CLOSE_TX_ITEM } from '../../close/state.js'
 import {
   idBytes,
   StepBuilder,
@@ -21,6 +23,7 @@ import {
 import type { InstanceId, NodeId } from '../../units/index.js'
 import {
   accept,
+  awaitChannel,
   firstState,
   grantOpen,
   onAggregatedNonces,
@@ -32,6 +35,7 @@ import {
   onSignatures,
   outOfTurn,
   refuse,
+  renewKey,
   sendAccept,
   type ClientLive,
 } from './forming.js'
@@ -39,6 +43,7 @@ import {
   advanceExit,
   onConfirmed,
   onExitBroadcast,
+  onForceCloseFailed,
   onFundingOutput,
   onSpent,
   onTip,
@@ -50,7 +55,12 @@ import { clientBase, type ClientState } from './state.js'
 
 type Builder = StepBuilder<ClientState>
 
-export const newClientLive = (): ClientLive => ({ path: undefined, nonces: undefined, closeNonce: undefined })
+export const newClientLive = (): ClientLive => ({
+  keys: undefined,
+  path: undefined,
+  nonces: undefined,
+  closeNonce: undefined,
+})
 
 /** The first message of a factory that this node has not heard of. */
 export function createClient(instance: InstanceId, lsp: NodeId, invite: Invite, context: Context): Step<ClientState> {
@@ -76,6 +86,8 @@ export function stepClient(state: ClientState, live: ClientLive, event: Event, c
     // Whatever the step had collected is dropped: nothing of it has happened.
     const failed = new StepBuilder(state)
     if (isForming(state)) abort(failed, error.message)
+    // Invariant 11: a bad message changes nothing.
+    else if (event.type === 'message') failed.remark(`${state.lsp}: ${error.message}`)
     else failed.to({ ...state, notice: error.message }).log('warning', error.message)
     return failed.done()
   }
@@ -90,6 +102,8 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       if (event.peer === step.state.lsp) sync(step, context)
       return
     case 'disconnected':
+      // An invitation is worth what the connection is: the LSP repeats it on the next one.
+      if (event.peer === step.state.lsp && step.state.stage === 'invited') forget(step, 'the LSP is gone')
       // The LSP gives up too: its pending open died with the connection. Our nonces are used or lost.
       if (event.peer === step.state.lsp && (step.state.stage === 'signing' || step.state.stage === 'signed'))
         abort(step, 'disconnected while signing')
@@ -108,17 +122,21 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
           check: { result: 'unknown', why: event.error },
         })
       else if (event.call.call === 'newScript') abort(step, event.error)
+      else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.error)
+      else if (event.call.call === 'channels' && step.state.stage === 'closing') onCloseUnchecked(step, event.error)
       else step.log('warning', `${event.call.call}: ${event.error}`)
       return
     case 'confirmed':
       onConfirmed(step, context, live, event.txid, event.height)
-      return onCloseConfirmed(step, event.txid)
+      return onCloseConfirmed(step, context, event.txid, event.height)
     case 'unconfirmed':
-      return onUnconfirmed(step, context, live, event.txid)
+      onUnconfirmed(step, context, live, event.txid)
+      return onCloseUnconfirmed(step, event.txid)
     case 'spent':
       return onSpent(step, context, live, event.outpoint)
     case 'tip':
-      return onTip(step, context, live, event.height)
+      onTip(step, context, live, event.height)
+      return onCloseTip(step, context, event.height)
     case 'channelsChanged':
       if (step.state.stage === 'stored') step.call({ call: 'channels' })
       return
@@ -143,9 +161,9 @@ function onMessage(step: Builder, context: Context, live: ClientLive, payload: P
     case 'signatures':
       return onSignatures(step, context, live, payload)
     case 'funding_broadcast':
-      return onFundingBroadcast(step)
+      return onFundingBroadcast(step, live)
     case 'abort':
-      return onAbort(step, payload.reason)
+      return onAbort(step, live, payload.reason)
     case 'close_propose':
       return onClosePropose(step, context, live, payload)
     case 'close_aggregated_nonce':
@@ -164,10 +182,9 @@ function onInviteAgain(step: Builder, context: Context, invite: Invite): void {
   const { state } = step
   if (!sameInvite(state.invite, invite)) {
     const reason = 'duplicate instance: this instance_id was used with other terms'
-    step.log('warning', reason)
+    step.remark(`${state.lsp}: ${reason}`)
     step.send(state.lsp, { kind: 'refuse', instanceId: idBytes(state.instance), reason })
   } else if (state.stage === 'accepted') sendAccept(step, context)
-  else if (state.stage === 'refused') refuse(step, state.reason)
   else outOfTurn(step, 'invite')
 }
 
@@ -176,21 +193,26 @@ function sameInvite(a: Invite, b: Invite): boolean {
 }
 
 /** The LSP says the factory is live: a close that was being agreed is off. */
-function onFundingBroadcast(step: Builder): void {
-  step.log('received', 'funding broadcast')
-  onCloseAborted(step, 'it says the factory is active')
+function onFundingBroadcast(step: Builder, live: ClientLive): void {
+  step.remark(`funding of ${step.state.instance} broadcast`)
+  onCloseAborted(step, live, 'it says the factory is active')
 }
 
-function onAbort(step: Builder, reason: string): void {
+function onAbort(step: Builder, live: ClientLive, reason: string): void {
   const { state } = step
-  if (state.stage === 'closing') return onCloseAborted(step, reason)
+  if (state.stage === 'closing') return onCloseAborted(step, live, reason)
   if (state.stage === 'ready') {
     // Its word is not enough: should the funding appear nevertheless, everything to exit is here.
-    step.to({ ...state, notice: `The LSP aborted: ${reason}` })
+    const notice = `The LSP aborted: ${reason}`
+    if (state.notice === notice) return
+    step.to({ ...state, notice })
     step.log('received', `abort: ${reason}`)
     return
   }
-  if (!isForming(state)) return outOfTurn(step, 'abort')
+  if (!isForming(state)) {
+    step.remark(`abort of ${state.instance} ignored: we are ${state.stage}`)
+    return
+  }
   step.to({ ...clientBase(state), stage: 'aborted', reason: `by the LSP: ${reason}`, channelId: undefined })
   step.log('state', `aborted by the LSP: ${reason}`)
   step.effect({ do: 'cancelTimer', name: 'step' })
@@ -198,6 +220,11 @@ function onAbort(step: Builder, reason: string): void {
 
 const isForming = (state: ClientState): boolean =>
   ['invited', 'joining', 'accepted', 'signing', 'signed', 'stored'].includes(state.stage)
+
+function forget(step: Builder, reason: string): void {
+  step.to({ ...clientBase(step.state), stage: 'refused', reason })
+  step.effect({ do: 'cancelTimer', name: 'step' })
+}
 
 function abort(step: Builder, reason: string): void {
   const { state } = step
@@ -276,27 +303,26 @@ function resume(step: Builder, context: Context, live: ClientLive): void {
       step.call({ call: 'newScript' })
       return
     case 'accepted':
-      return sendAccept(step, context)
+      // An open that was granted is part of a ceremony that goes on with the key we had.
+      return state.opened ? abort(step, 'restarted while the channel was being opened') : renewKey(step, context)
     case 'signing':
     case 'signed':
       return abort(step, `restarted while ${state.stage}`)
     case 'stored':
-      step.call({ call: 'channels' })
-      return
+      return awaitChannel(step)
     case 'ready':
     case 'active':
       return watch(step, context, live)
     case 'closing': {
       watch(step, context, live)
       if (state.close.step === 'checking') step.call({ call: 'channels' })
-      if (state.close.step !== 'signed') return
-      step.effect({ do: 'watchTx', txid: state.close.txid, since: state.createdAt })
-      const tx = context.item(CLOSE_TX_ITEM)
-      if (tx !== undefined) step.call({ call: 'broadcast', tx, txid: state.close.txid })
-      return
+      if (state.close.step === 'signed') step.effect({ do: 'watchTx', txid: state.close.txid, since: state.createdAt })
+      return onCloseTip(step, context, context.height)
     }
     case 'exiting':
       watch(step, context, live)
+      if (state.exit.close !== undefined)
+        step.effect({ do: 'watchTx', txid: state.exit.close.txid, since: state.createdAt })
       if (state.exit.channelClosing) step.call({ call: 'forceClose', peer: state.lsp, channelId: state.channelId })
       return advanceExit(step, context, live, context.height)
     case 'closed':

@@ -2,8 +2,8 @@
 import { decodePayload, FactoryError, type Propose } from '@ln-factory/tlv'
 import type { Context } from '../../machine/index.js'
 import { deriveFactoryKey, type SecretKey } from '../../signing/index.js'
-import { buildPath } from '../../tree/index.js'
-import type { ClientPath } from '../../tree/types.js'
+import { buildPath, FactoryKeys } from '../../tree/index.js'
+import type { ClientPath, PathSpec } from '../../tree/types.js'
 import { blockHeight, participantIndex, sat, txid } from '../../units/index.js'
 import { fromWire } from '../terms.js'
 import { PROPOSAL_ITEM, type ClientBase, type Joined } from './state.js'
@@ -22,10 +22,14 @@ export function clientKey(
 
 /**
  * Invariant 1: every transaction is built here, from the terms of the invitation, our own key and scripts, and the siblings'
- * outputs; the amounts must meet the funding exactly.
+ * outputs; the amounts must meet the funding exactly. The keys keep what was aggregated for it: signing needs the same.
  * @throws FactoryError `bad_proposal` saying what does not fit
  */
-export function pathOf(state: ClientBase & Joined, propose: Propose, context: Context): ClientPath {
+export function pathOf(
+  state: ClientBase & Joined,
+  propose: Propose,
+  context: Context,
+): { readonly path: ClientPath; readonly keys: FactoryKeys } {
   const { invite } = state
   const ours = clientKey(state, context).publicKey
   const bad = (text: string): FactoryError => new FactoryError('bad_proposal', text)
@@ -36,7 +40,7 @@ export function pathOf(state: ClientBase & Joined, propose: Propose, context: Co
   const places = propose.keys.flatMap((key, i) => (Buffer.compare(key, ours) === 0 ? [i] : []))
   if (places.length !== 1 || places[0] !== propose.clientIndex)
     throw bad('our key is not at our place, or stands there twice')
-  return buildPath({
+  const spec: PathSpec = {
     params: fromWire(invite.params),
     expiry: blockHeight(invite.expiry),
     keys: propose.keys,
@@ -56,7 +60,9 @@ export function pathOf(state: ClientBase & Joined, propose: Propose, context: Co
       amount: sat(propose.fundingAmount),
     },
     siblings: propose.siblings.map((outputs) => outputs.map((o) => ({ amount: sat(o.amount), script: o.script }))),
-  })
+  }
+  const keys = new FactoryKeys(propose.keys)
+  return { path: buildPath(spec, keys), keys }
 }
 
 /** The proposal that was checked and stored. */
@@ -67,5 +73,7 @@ export function storedProposal(context: Context): Propose {
   return payload
 }
 
+export const storedKeys = (context: Context): FactoryKeys => new FactoryKeys(storedProposal(context).keys)
+
 export const storedPath = (state: ClientBase & Joined, context: Context): ClientPath =>
-  pathOf(state, storedProposal(context), context)
+  pathOf(state, storedProposal(context), context).path

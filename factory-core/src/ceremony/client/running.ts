@@ -44,6 +44,7 @@ export function onConfirmed(step: Builder, context: Context, live: ClientLive, i
   if (!hasPath(state)) return
   const path = livePath(state, context, live)
   if (id === fundingOf(path).txid) {
+    if (state.stage === 'closing') step.to({ ...state, confirmedAt: height })
     if (state.stage !== 'ready') return
     step.to({ ...state, confirmedAt: height })
     step.log('confirmed', `funding at height ${height}`)
@@ -60,6 +61,7 @@ export function onUnconfirmed(step: Builder, context: Context, live: ClientLive,
   const { state } = step
   if (!hasPath(state)) return
   const path = livePath(state, context, live)
+  if (id === fundingOf(path).txid && state.stage === 'closing') step.to({ ...state, confirmedAt: undefined })
   if (id === fundingOf(path).txid && (state.stage === 'ready' || state.stage === 'active')) {
     step.to({
       ...clientBase(state),
@@ -117,9 +119,11 @@ export function onFundingOutput(
 export function startExit(step: Builder, context: Context, live: ClientLive): void {
   const { state } = step
   if (state.stage === 'exiting') return
-  if (state.stage !== 'active' && state.stage !== 'closing')
+  const onChain = state.stage === 'ready' && state.confirmedAt !== undefined
+  if (state.stage !== 'active' && state.stage !== 'closing' && !onChain)
     throw new FactoryError('wrong_state', `the factory is ${state.stage}: there is nothing on chain to exit from`)
-  const exit = { since: context.height, channelClosing: false }
+  const close = state.stage === 'closing' && state.close.step === 'signed' ? state.close : undefined
+  const exit = { since: context.height, channelClosing: false, close }
   step.to({ ...clientBase(state), ...joined(state), stage: 'exiting', channelId: state.channelId, exit })
   step.log('state', 'exit ordered')
   advanceExit(step, context, live, context.height)
@@ -141,6 +145,14 @@ export function advanceExit(step: Builder, context: Context, live: ClientLive, h
     step.log('state', 'our path is on chain; closing the channel unilaterally')
     step.call({ call: 'forceClose', peer: state.lsp, channelId: state.channelId })
   }
+}
+
+/** The host could not: it is asked again with the next block. */
+export function onForceCloseFailed(step: Builder, error: string): void {
+  const { state } = step
+  if (state.stage !== 'exiting') return
+  const notice = `the channel could not be closed, trying again with the next block: ${error}`
+  step.to({ ...state, notice, exit: { ...state.exit, channelClosing: false } })
 }
 
 export function onExitBroadcast(step: Builder, id: Txid, result: BroadcastResult): void {

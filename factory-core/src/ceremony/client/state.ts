@@ -1,6 +1,6 @@
 /** What a client remembers of a factory, as it stands in the store. */
 import type { Invite } from '@ln-factory/tlv'
-import type { ClientClose } from '../../close/state.js'
+import type { ClientClose, SignedClose } from '../../close/state.js'
 import type { BlockHeight, InstanceId, NodeId } from '../../units/index.js'
 
 export interface Joined {
@@ -14,6 +14,8 @@ export interface Exit {
   readonly since: BlockHeight
   /** The unilateral close of the channel has been ordered. */
   readonly channelClosing: boolean
+  /** A cooperative close that we have signed: it may still confirm instead of our path. */
+  readonly close: SignedClose | undefined
 }
 
 /**
@@ -32,7 +34,8 @@ export type ClientStage =
   | ({
       readonly stage: 'closing'
       readonly channelId: string
-      readonly confirmedAt: BlockHeight
+      /** Of the funding; undefined while a reorganisation keeps it out of the chain. */
+      readonly confirmedAt: BlockHeight | undefined
       readonly close: ClientClose
     } & Joined)
   | ({ readonly stage: 'exiting'; readonly channelId: string; readonly exit: Exit } & Joined)

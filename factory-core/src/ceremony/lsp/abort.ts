@@ -4,16 +4,33 @@ import { idBytes, type HostCall, type StepBuilder } from '../../machine/index.js
 import type { NodeId } from '../../units/index.js'
 import { isForming, type LspBase, type LspState } from './state.js'
 
-export function abort(step: StepBuilder<LspState>, reason: string, guilty?: NodeId): void {
+/** @param opens peers with whom an open may be pending: only those are cancelled, another ceremony may open with the others */
+export function abort(
+  step: StepBuilder<LspState>,
+  reason: string,
+  guilty?: NodeId,
+  opens: readonly NodeId[] = step.state.clients.filter((c) => c.channelScript !== undefined).map((c) => c.id),
+): void {
   const { state } = step
   if (!isForming(state.stage))
     throw new FactoryError('wrong_state', `the factory is ${state.stage} and can't be aborted`)
   const funding = 'funding' in state ? state.funding : undefined
-  step.to({ ...base(state), stage: 'aborted', reason, guilty, funding, cleaned: false })
+  step.to({ ...base(state), stage: 'aborted', reason, guilty, funding, opens, cleaned: false })
   step.log('state', `aborted: ${reason}`)
   for (const client of state.clients) sendAbort(step, client.id, reason)
   step.effect({ do: 'cancelTimer', name: 'step' })
-  step.call(cleanUp(step.state))
+  undoLate(step)
+}
+
+/**
+ * Have the host undo everything, again when something came to be after the abort. Coins that were freed once are not freed again:
+ * another ceremony may have them by now.
+ */
+export function undoLate(step: StepBuilder<LspState>): void {
+  const { state } = step
+  if (state.stage !== 'aborted') return
+  const { funding, ...rest } = cleanUp(state)
+  step.to({ ...state, cleaned: false }).call({ ...rest, funding: state.cleaned ? undefined : funding })
 }
 
 export function sendAbort(step: StepBuilder<LspState>, peer: NodeId, reason: string): void {
@@ -21,12 +38,12 @@ export function sendAbort(step: StepBuilder<LspState>, peer: NodeId, reason: str
 }
 
 /** Told again after every start until the host has done it: every part is idempotent. */
-export function cleanUp(state: LspState): HostCall {
+export function cleanUp(state: Extract<LspState, { stage: 'aborted' }>): Extract<HostCall, { call: 'cleanUp' }> {
   return {
     call: 'cleanUp',
-    opens: state.clients.filter((c) => c.channelId === undefined).map((c) => c.id),
+    opens: state.opens,
     channels: state.clients.flatMap((c) => (c.channelId === undefined ? [] : [{ peer: c.id, channelId: c.channelId }])),
-    funding: 'funding' in state ? state.funding : undefined,
+    funding: state.funding,
   }
 }
 

@@ -7,9 +7,9 @@ import {
   poisonHash as hashPoison,
   type SecretKey,
 } from '../../signing/index.js'
-import { buildTree, planTree } from '../../tree/index.js'
-import type { FactoryTree } from '../../tree/types.js'
-import { participantIndex, type NodeId, type ParticipantIndex } from '../../units/index.js'
+import { buildTree, FactoryKeys, planTree } from '../../tree/index.js'
+import type { FactoryTree, TreeSpec } from '../../tree/types.js'
+import { LSP, participantIndex, type NodeId, type ParticipantIndex } from '../../units/index.js'
 import type { Accepted, Funded, LspBase, LspClient } from './state.js'
 
 const NO_SALT = new Uint8Array(16)
@@ -35,18 +35,20 @@ export function accepted(client: LspClient): Accepted {
   return client.accepted
 }
 
-export const factoryKeys = (state: LspBase, context: Context): Uint8Array[] => [
-  lspKey(state, context).publicKey,
-  ...state.clients.map((c) => accepted(c).key),
-]
+export const factoryKeys = (state: LspBase, context: Context): FactoryKeys =>
+  new FactoryKeys([lspKey(state, context).publicKey, ...state.clients.map((c) => accepted(c).key)])
 
 /** The whole tree; every client must have accepted and have its channel script. */
-export function treeOf(state: LspBase & Funded, context: Context): FactoryTree {
+export function treeOf(
+  state: LspBase & Funded,
+  context: Context,
+  keys: FactoryKeys = factoryKeys(state, context),
+): FactoryTree {
   const { leaves } = planTree({ params: state.params, capacities: state.clients.map((c) => c.capacity) })
-  return buildTree({
+  const spec: TreeSpec = {
     params: state.params,
     expiry: state.expiry,
-    lspKey: lspKey(state, context).publicKey,
+    lspKey: keys.key(LSP),
     clients: state.clients.map((c) => {
       if (c.channelScript === undefined) throw new FactoryError('internal', `no channel script for client ${c.id}`)
       const { key, payoutScript } = accepted(c)
@@ -57,7 +59,8 @@ export function treeOf(state: LspBase & Funded, context: Context): FactoryTree {
       outpoint: { txid: state.funding.txid, vout: state.funding.vout },
       amount: state.fundingAmount,
     },
-  })
+  }
+  return buildTree(spec, keys)
 }
 
 /** Participant index of the client at `position`, and back. */

@@ -2,19 +2,21 @@
 import { FactoryError, type Accept, type Nonces, type PartialSignatures } from '@ln-factory/tlv'
 import { idBytes, type Context, type StepBuilder } from '../../machine/index.js'
 import { isPublicKey } from '../../signing/index.js'
-import { fundingScript, isPayoutScript } from '../../tree/index.js'
+import { fundingScript, isPayoutScript, type FactoryKeys } from '../../tree/index.js'
 import type { FactoryTree, Spend } from '../../tree/types.js'
 import type { FundingTx } from '../../host/port.js'
 import type { NodeId } from '../../units/index.js'
 import { signatureItem, signRecord } from '../spend-key.js'
 import { toWire } from '../terms.js'
-import { abort, base } from './abort.js'
+import { abort, base, undoLate } from './abort.js'
 import { clientPosition, factoryKeys, lspKey, openCompletion, participantAt, poisonHash, treeOf } from './factory.js'
 import { SigningRound } from './round.js'
-import type { Funded, LspBase, LspClient, LspState } from './state.js'
+import { isForming, type Funded, type LspBase, type LspClient, type LspState } from './state.js'
 
 /** What is kept in memory between two events; a restart starts with nothing. */
 export interface LspLive {
+  /** Of all participants, with what was aggregated so far; until everything is signed. */
+  keys: FactoryKeys | undefined
   tree: FactoryTree | undefined
   round: SigningRound | undefined
   /** The close that `round` signs, while one is under way. */
@@ -47,15 +49,15 @@ export function setClient(step: Builder, position: number, change: Partial<LspCl
   step.to({ ...step.state, clients })
 }
 
-export function onAccept(step: Builder, context: Context, peer: NodeId, message: Accept): void {
+export function onAccept(step: Builder, context: Context, live: LspLive, peer: NodeId, message: Accept): void {
   const position = clientPosition(step.state, peer)
   const before = step.state.clients[position]?.accepted
+  if (!isForming(step.state.stage)) return outOfTurn(step, peer, message.kind)
   if (before !== undefined) {
-    if (!same(before.key, message.factoryKey) || !same(before.payoutScript, message.payoutScript))
-      abort(step, `client ${peer} accepted twice with different keys`, peer)
-    return
+    if (same(before.key, message.factoryKey) && same(before.payoutScript, message.payoutScript)) return
+    // A client that was restarted comes with a new key. Once the funding pays to the old one, it is too late for that.
+    if (step.state.stage !== 'inviting') return abort(step, `client ${peer} accepted twice with different keys`, peer)
   }
-  if (step.state.stage !== 'inviting') return
   if (!isPublicKey(message.factoryKey)) return abort(step, `client ${peer} sent a factory key that is no point`, peer)
   if (!isPayoutScript(message.payoutScript))
     return abort(step, `client ${peer} sent a payout script that is not P2WPKH, P2WSH or P2TR`, peer)
@@ -65,8 +67,8 @@ export function onAccept(step: Builder, context: Context, peer: NodeId, message:
   step.log('received', `accept from ${peer}`)
   if (!step.state.clients.every((c) => c.accepted !== undefined)) return
   step.to({ ...base(step.state), stage: 'preparing' })
-  const keys = factoryKeys(step.state, context)
-  step.call({ call: 'fundingPrepare', script: fundingScript(keys), amount: step.state.fundingAmount })
+  live.keys = factoryKeys(step.state, context)
+  step.call({ call: 'fundingPrepare', script: fundingScript(live.keys), amount: step.state.fundingAmount })
   restartTimer(step)
 }
 
@@ -79,6 +81,11 @@ export function onFundingPrepared(step: Builder, funding: FundingTx): void {
 
 export function onOpenStarted(step: Builder, context: Context, live: LspLive, peer: NodeId, script: Uint8Array): void {
   const { state } = step
+  if (state.stage === 'aborted') {
+    // The abort was faster than the host: this open is pending now.
+    step.to({ ...state, opens: [...state.opens.filter((id) => id !== peer), peer] })
+    return undoLate(step)
+  }
   if (state.stage !== 'opening') return
   setClient(step, clientPosition(state, peer), { channelScript: script })
   if (!step.state.clients.every((c) => c.channelScript !== undefined)) return
@@ -89,8 +96,8 @@ export function onOpenStarted(step: Builder, context: Context, live: LspLive, pe
 }
 
 function propose(step: Builder, state: LspBase & Funded, context: Context, live: LspLive): void {
-  const tree = treeOf(state, context)
-  const keys = factoryKeys(state, context)
+  const keys = (live.keys ??= factoryKeys(state, context))
+  const tree = treeOf(state, context, keys)
   const { secretKey } = lspKey(state, context)
   live.tree = tree
   live.round = new SigningRound(tree.spends, keys, secretKey, () => context.entropy(32))
@@ -105,7 +112,7 @@ function propose(step: Builder, state: LspBase & Funded, context: Context, live:
       fundingAmount: state.fundingAmount,
       channelScript: client.channelScript ?? new Uint8Array(),
       poisonHash: poisonHash(state, context, tree.leafOf(participant)),
-      keys,
+      keys: keys.keys,
       siblings: tree.siblings(participant),
     })
   })
@@ -126,12 +133,7 @@ export function onNonces(step: Builder, live: LspLive, peer: NodeId, message: No
     return
   const participants = step.state.clients.map((_, i) => participantAt(i))
   if (!participants.every((p) => round.hasNonces(p))) return
-  if (
-    !guarded(step, undefined, () => {
-      round.aggregate()
-    })
-  )
-    return
+  round.aggregate()
   step.state.clients.forEach((client, i) => {
     const nonces = round.aggregatedNonces(tree.pathIds(participantAt(i)))
     step.send(client.id, { kind: 'aggregated_nonces', instanceId: idBytes(step.state.instance), nonces })
@@ -156,6 +158,7 @@ export function onPartials(step: Builder, live: LspLive, peer: NodeId, message: 
   if (!state.clients.every((_, i) => round.hasPartials(participantAt(i)))) return
   const result = round.finish()
   live.round = undefined
+  live.keys = undefined
   if (!result.ok) {
     const guilty = result.culprits.map((i) => state.clients[i - 1]?.id ?? 'the LSP itself')
     return abort(
@@ -216,17 +219,17 @@ export const waitingFor = (state: LspState, live: LspLive): NodeId[] =>
 
 /** A message that this stage does not expect changes nothing; the step's time-out ends a ceremony that makes no progress. */
 export function outOfTurn(step: Builder, peer: NodeId, kind: string): void {
-  step.log('warning', `${kind} from ${peer} ignored: the factory is ${step.state.stage}`)
+  step.remark(`${kind} from ${peer} ignored: the factory is ${step.state.stage}`)
 }
 
 /** Run a check on a peer's data; what it throws ends the ceremony with the peer named. */
-function guarded(step: Builder, peer: NodeId | undefined, check: () => void): boolean {
+function guarded(step: Builder, peer: NodeId, check: () => void): boolean {
   try {
     check()
     return true
   } catch (error) {
     if (!(error instanceof FactoryError)) throw error
-    abort(step, peer === undefined ? error.message : `client ${peer}: ${error.message}`, peer)
+    abort(step, `client ${peer}: ${error.message}`, peer)
     return false
   }
 }

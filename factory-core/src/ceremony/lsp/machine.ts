@@ -2,19 +2,34 @@
 import { FactoryError, type Payload } from '@ln-factory/tlv'
 import {
   onCloseBroadcast,
+  onCloseCallFailed,
   onCloseChannels,
   onCloseConfirmed,
   onCloseMessage,
   onCloseOrder,
+  onCloseRefused,
   onCloseRetry,
   onCloseTimer,
+  onCloseTip,
+  onCloseUnconfirmed,
   resumeClose,
 } from '../../close/lsp.js'
+import {
+  advanceLspExit,
+  exitAtDeadline,
+  onExitBroadcast,
+  onExitConfirmed,
+  onExitScript,
+  onExitSpent,
+  onExitUnconfirmed,
+  startLspExit,
+  watchExit,
+} from '../../exit/lsp.js'
 import { StepBuilder, type Context, type Event, type HostDone, type Step } from '../../machine/index.js'
 import { blockHeight, type BlockHeight, type InstanceId, type NodeId } from '../../units/index.js'
 import { earlyWarning, planTree } from '../../tree/index.js'
 import type { CreateRequest } from '../../runner/api.js'
-import { abort, cleanUp, sendAbort } from './abort.js'
+import { abort, cleanUp, sendAbort, undoLate } from './abort.js'
 import { clientPosition } from './factory.js'
 import {
   invite,
@@ -35,6 +50,7 @@ import {
   onChannelReady,
   onChannelsAtResume,
   onConfirmed,
+  onFundingAtResume,
   onLaunched,
   onLaunchFailed,
   onOpenCompleted,
@@ -46,7 +62,12 @@ import { isForming, type LspState } from './state.js'
 
 type Builder = StepBuilder<LspState>
 
-export const newLspLive = (): LspLive => ({ tree: undefined, round: undefined, close: undefined })
+export const newLspLive = (): LspLive => ({
+  keys: undefined,
+  tree: undefined,
+  round: undefined,
+  close: undefined,
+})
 
 /** A factory that is to be: invites everyone. The request has been checked by `planTree`. */
 export function createLsp(instance: InstanceId, request: CreateRequest, height: BlockHeight): Step<LspState> {
@@ -90,6 +111,8 @@ export function stepLsp(state: LspState, live: LspLive, event: Event, context: C
     const guilty = event.type === 'message' ? event.peer : undefined
     if (isForming(state.stage))
       abort(failed, guilty === undefined ? error.message : `client ${guilty}: ${error.message}`, guilty)
+    // Invariant 11: a peer's bad message changes nothing.
+    else if (guilty !== undefined) failed.remark(`client ${guilty}: ${error.message}`)
     else failed.to({ ...state, notice: error.message }).log('warning', error.message)
     return failed.done()
   }
@@ -115,17 +138,24 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'failed':
       if (event.call.call === 'launch') onLaunchFailed(step, event.error)
       else if (event.call.call === 'cleanUp') step.effect({ do: 'timer', name: 'retry', seconds: 60 })
+      else if (step.state.stage === 'closing') onCloseCallFailed(step, event.call, event.error)
       else if (isForming(step.state.stage)) abort(step, event.error, 'peer' in event.call ? event.call.peer : undefined)
       break
     case 'confirmed':
       onConfirmed(step, context, event.txid, event.height)
-      onCloseConfirmed(step, event.txid)
+      onCloseConfirmed(step, context, event.txid, event.height)
+      onExitConfirmed(step, context, live, event.txid, event.height)
       break
     case 'unconfirmed':
       onUnconfirmed(step, event.txid)
+      onCloseUnconfirmed(step, event.txid)
+      onExitUnconfirmed(step, event.txid)
       break
     case 'tip':
       onTip(step, context, event.height)
+      onCloseTip(step, context, event.height)
+      exitAtDeadline(step, context, live, event.height)
+      advanceLspExit(step, context, live, event.height)
       break
     case 'resume':
       resume(step, context, live)
@@ -136,8 +166,11 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'operator':
       if (event.order.order === 'abort') abort(step, event.order.reason)
       else if (event.order.order === 'close') onCloseOrder(step, live, context, event.order)
+      else if (event.order.order === 'exit') startLspExit(step, context, live, 'ordered by the operator')
       break
     case 'spent':
+      onExitSpent(step, context, live, event.outpoint)
+      break
     case 'channelsChanged':
       break
   }
@@ -146,7 +179,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
 function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId, payload: Payload): void {
   switch (payload.kind) {
     case 'accept':
-      return onAccept(step, context, peer, payload)
+      return onAccept(step, context, live, peer, payload)
     case 'refuse':
       if (step.state.stage === 'inviting') abort(step, `client ${peer} refused: ${payload.reason}`, peer)
       return
@@ -160,6 +193,7 @@ function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId,
       return onChannelReady(step, peer, Buffer.from(payload.channelId).toString('hex'))
     case 'abort':
       if (isForming(step.state.stage)) abort(step, `client ${peer} aborted: ${payload.reason}`, peer)
+      else onCloseRefused(step, peer, payload.reason)
       return
     case 'sync':
       return onSync(step, context, live, peer)
@@ -213,11 +247,8 @@ function onDone(step: Builder, context: Context, live: LspLive, done: HostDone):
   switch (done.call) {
     case 'fundingPrepare':
       if (state.stage === 'preparing') return onFundingPrepared(step, done.funding)
-      if (state.stage === 'aborted') {
-        // The abort was faster than the host: what it prepared since is undone too.
-        const late: LspState = { ...state, funding: done.funding, cleaned: false }
-        step.to(late).call(cleanUp(late))
-      }
+      // The abort was faster than the host: what it prepared since is undone too.
+      if (state.stage === 'aborted') undoLate(step.to({ ...state, funding: done.funding, cleaned: false }))
       return
     case 'openStart':
       return onOpenStarted(step, context, live, done.peer, done.script)
@@ -231,7 +262,12 @@ function onDone(step: Builder, context: Context, live: LspLive, done: HostDone):
     case 'channels':
       if (state.stage === 'completing') return onChannelsAtResume(step, context, live, done.channels)
       return onCloseChannels(step, live, context, done.channels)
+    case 'utxo':
+      return onFundingAtResume(step, done.output)
+    case 'newScript':
+      return onExitScript(step, done.script)
     case 'broadcast':
+      onExitBroadcast(step, done.txid, done.result)
       return onCloseBroadcast(step, done.result)
     default:
       return
@@ -249,9 +285,15 @@ function resume(step: Builder, context: Context, live: LspLive): void {
     case 'opening':
     case 'signing':
     case 'delivering':
-      return abort(step, `restarted while ${state.stage}`)
+      return abort(
+        step,
+        `restarted while ${state.stage}`,
+        undefined,
+        // The host's answers died with the process.
+        state.clients.map((c) => c.id),
+      )
     case 'completing':
-      step.call({ call: 'channels' })
+      step.call({ call: 'utxo', outpoint: { txid: state.funding.txid, vout: state.funding.vout } })
       return restartTimer(step)
     case 'launching':
       watch(step)
@@ -265,7 +307,16 @@ function resume(step: Builder, context: Context, live: LspLive): void {
     case 'aborted':
       if (!state.cleaned) step.call(cleanUp(state))
       return
+    case 'exiting':
+      watch(step)
+      watchExit(step, context, live)
+      if (state.script === undefined) step.call({ call: 'newScript' })
+      for (const c of state.clients)
+        if (c.channelId !== undefined && state.closing.includes(c.channelId))
+          step.call({ call: 'forceClose', peer: c.id, channelId: c.channelId })
+      return advanceLspExit(step, context, live, context.height)
     case 'closed':
+    case 'exited':
       return
   }
 }

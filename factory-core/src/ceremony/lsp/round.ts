@@ -8,20 +8,23 @@ import {
   combineOrBlame,
   generateNonce,
   openSession,
+  parsePublicNonce,
+  type PublicNonce,
   type SecretKey,
   type SecretNonce,
   type Session,
   type TweakedAggregate,
 } from '../../signing/index.js'
+import type { FactoryKeys } from '../../tree/index.js'
 import type { Spend } from '../../tree/types.js'
 import { LSP } from '../../units/index.js'
-import { keyOf, spendAggregate } from '../spend-key.js'
+import { spendAggregate } from '../spend-key.js'
 
 interface Item {
   readonly spend: Spend
   readonly aggregate: TweakedAggregate
   readonly secretNonce: SecretNonce | undefined
-  readonly nonces: Map<number, Uint8Array>
+  readonly nonces: Map<number, Uint8Array | PublicNonce>
   readonly partials: Map<number, Uint8Array>
   aggregatedNonce: Uint8Array | undefined
   session: Session | undefined
@@ -39,7 +42,7 @@ export class SigningRound {
 
   constructor(
     spends: readonly Spend[],
-    readonly keys: readonly Uint8Array[],
+    readonly keys: FactoryKeys,
     readonly secretKey: SecretKey,
     entropy: () => Uint8Array,
   ) {
@@ -79,13 +82,18 @@ export class SigningRound {
     return this.#aggregated ? !this.hasPartials(participant) : !this.hasNonces(participant)
   }
 
-  /** @throws FactoryError `bad_message` when the count is wrong */
+  /** @throws FactoryError `bad_message` when the count is wrong, `bad_nonce` when one is no pair of points */
   addNonces(participant: number, ids: readonly string[], nonces: readonly Uint8Array[]): void {
-    this.#add(participant, ids, nonces, 'nonces', (item) => item.nonces)
+    // Here and not when they are aggregated: now it is known who sent them.
+    const parsed = nonces.map((nonce, i) => {
+      const points = parsePublicNonce(nonce)
+      if (points === undefined) throw new FactoryError('bad_nonce', `nonce ${i} is not two points of the curve`)
+      return points
+    })
+    this.#add(participant, ids, parsed, 'nonces', (item) => item.nonces)
     this.#nonced.add(participant)
   }
 
-  /** @throws FactoryError `bad_nonce` naming the participant */
   aggregate(): void {
     for (const item of this.#items.values()) {
       const { spend, nonces } = item
@@ -131,7 +139,7 @@ export class SigningRound {
           signer,
           signature: valueOf(partials, signer, spend.id),
           publicNonce: valueOf(nonces, signer, spend.id),
-          publicKey: keyOf(this.keys, signer),
+          publicKey: this.keys.key(signer),
         })),
       })
       if (!result.ok) return { ok: false, spendId: spend.id, culprits: result.culprits }
@@ -146,12 +154,12 @@ export class SigningRound {
     return item
   }
 
-  #add(
+  #add<T>(
     participant: number,
     ids: readonly string[],
-    values: readonly Uint8Array[],
+    values: readonly T[],
     what: string,
-    of: (item: Item) => Map<number, Uint8Array>,
+    of: (item: Item) => Map<number, T | Uint8Array>,
   ): void {
     if (values.length !== ids.length)
       throw new FactoryError(
@@ -165,7 +173,7 @@ export class SigningRound {
   }
 }
 
-function valueOf(map: ReadonlyMap<number, Uint8Array>, participant: number, spendId: string): Uint8Array {
+function valueOf<T>(map: ReadonlyMap<number, T>, participant: number, spendId: string): T {
   const value = map.get(participant)
   if (value === undefined) throw new FactoryError('internal', `participant ${participant} is missing in ${spendId}`)
   return value

@@ -2,7 +2,7 @@
 import { idBytes, type Context, type StepBuilder } from '../../machine/index.js'
 import { blockHeight, type BlockHeight, type NodeId } from '../../units/index.js'
 import type { HostChannel } from '../../host/port.js'
-import { abort, base } from './abort.js'
+import { abort, base, undoLate } from './abort.js'
 import { clientPosition, participantAt, treeOf } from './factory.js'
 import { setClient, type LspLive } from './forming.js'
 import type { Funded, LspBase, LspState } from './state.js'
@@ -15,8 +15,9 @@ const LAUNCH_RETRY = 30
 export function onOpenCompleted(step: Builder, peer: NodeId, channelId: string): void {
   const { state } = step
   if (state.stage === 'aborted') {
-    step.call({ call: 'drop', peer, channelId })
-    return
+    // The abort was faster than the host: what it opened since is undone too, and known for another try.
+    setClient(step, clientPosition(state, peer), { channelId })
+    return undoLate(step)
   }
   if (state.stage !== 'completing') return
   setClient(step, clientPosition(state, peer), { channelId })
@@ -66,6 +67,7 @@ export function onLaunched(step: Builder): void {
 
 /** The inputs may be spent or the fee too low; the coins are pledged, so it is tried again until it works. */
 export function onLaunchFailed(step: Builder, error: string): void {
+  if (step.state.stage !== 'launching') return
   step.to({ ...step.state, notice: `funding not broadcast yet: ${error}` })
   step.effect({ do: 'timer', name: 'retry', seconds: LAUNCH_RETRY })
 }
@@ -93,20 +95,40 @@ export function onTip(step: Builder, context: Context, height: BlockHeight): voi
 
 export function onConfirmed(step: Builder, context: Context, id: string, height: BlockHeight): void {
   const { state } = step
-  if ('funding' in state && state.funding?.txid === id && state.stage === 'confirming') {
-    step.to({ ...state, confirmedAt: height })
-    step.log('confirmed', `funding at height ${height}`)
-    onTip(step, context, blockHeight(Math.max(height, context.height)))
-  }
+  // The process may have died between the broadcast and hearing of it: what is on chain has been launched.
+  if (state.stage === 'launching' && state.funding.txid === id) onLaunched(step)
+  const launched = step.state
+  if (launched.stage === 'closing' && launched.funding.txid === id) step.to({ ...launched, confirmedAt: height })
+  if (launched.stage !== 'confirming' || launched.funding.txid !== id) return
+  step.to({ ...launched, confirmedAt: height })
+  step.log('confirmed', `funding at height ${height}`)
+  onTip(step, context, blockHeight(Math.max(height, context.height)))
 }
 
 /** A reorganisation took the funding back: the gate shuts until it is confirmed again. */
 export function onUnconfirmed(step: Builder, id: string): void {
   const { state } = step
-  if (state.stage !== 'active' && state.stage !== 'confirming') return
+  if (state.stage !== 'active' && state.stage !== 'confirming' && state.stage !== 'closing') return
   if (state.funding.txid !== id) return
-  step.to({ ...base(state), stage: 'confirming', funding: state.funding, confirmedAt: undefined })
+  if (state.stage === 'closing') step.to({ ...state, confirmedAt: undefined })
+  else step.to({ ...base(state), stage: 'confirming', funding: state.funding, confirmedAt: undefined })
   step.log('warning', 'the funding was reorganised out of the chain')
+}
+
+/**
+ * After a restart in `completing`, first of all: is the funding on chain? Then this disk is an old copy, and to abort would drop
+ * channels that hold money (invariant 8).
+ */
+export function onFundingAtResume(step: Builder, output: unknown): void {
+  const { state } = step
+  if (state.stage !== 'completing') return
+  if (output === undefined) {
+    step.call({ call: 'channels' })
+    return
+  }
+  step.to({ ...base(state), stage: 'launching', funding: state.funding })
+  step.log('warning', 'the funding is on chain already: this state is older than the factory')
+  onLaunched(step)
 }
 
 /**

@@ -42,13 +42,31 @@ export type LspStage =
   | ({ readonly stage: 'launching' } & Funded)
   | ({ readonly stage: 'confirming'; readonly confirmedAt: BlockHeight | undefined } & Funded)
   | ({ readonly stage: 'active'; readonly confirmedAt: BlockHeight } & Funded)
-  | ({ readonly stage: 'closing'; readonly confirmedAt: BlockHeight; readonly close: LspClose } & Funded)
+  | ({
+      readonly stage: 'closing'
+      /** Of the funding; undefined while a reorganisation keeps it out of the chain. */
+      readonly confirmedAt: BlockHeight | undefined
+      readonly close: LspClose
+    } & Funded)
+  | ({
+      readonly stage: 'exiting'
+      readonly since: BlockHeight
+      /** Where the stocks go; asked of the host when the exit starts. */
+      readonly script: Uint8Array | undefined
+      /** Channels whose unilateral close was ordered. */
+      readonly closing: readonly string[]
+      /** Channel and stock outputs that were spent in a block, `txid:vout`. */
+      readonly spent: readonly string[]
+    } & Funded)
+  | ({ readonly stage: 'exited' } & Funded)
   | ({ readonly stage: 'closed'; readonly closeTxid: string } & Funded)
   | {
       readonly stage: 'aborted'
       readonly reason: string
       readonly guilty: NodeId | undefined
       readonly funding: FundingTx | undefined
+      /** With whom an open may be pending. */
+      readonly opens: readonly NodeId[]
       /** The host has been told to undo everything, and did. */
       readonly cleaned: boolean
     }
