@@ -9,7 +9,9 @@ import { amount } from './results.js'
 const ANY_HEIGHT = 499_999_999
 
 const client = z.strictObject({ id: node, capacity_sat: amountSat.optional(), push_msat: amountMsat.optional() })
-const ids = z.array(z.union([node.transform((id) => ({ id })), client])).min(1, 'a factory needs at least one client')
+/** A node id stands for a client with the common capacity and push. */
+const one = z.preprocess((value) => (typeof value === 'string' ? { id: value } : value), client)
+const ids = z.array(one).min(1, 'a factory needs at least one client')
 
 type Client = { id: NodeId; capacity_sat?: Sat | undefined; push_msat?: Msat | undefined }
 

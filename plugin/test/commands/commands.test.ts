@@ -26,7 +26,7 @@ describe('invariant 11: bad parameters get a clear error and change nothing', ()
   it.each<[string, unknown, RegExp]>([
     ['factory-create', [], /clients/],
     ['factory-create', [[]], /clients: a factory needs at least one client/],
-    ['factory-create', [['alice'], 100_000], /clients\.0/],
+    ['factory-create', [['alice'], 100_000], /clients\.0\.id: not a node id/],
     ['factory-create', [[ALICE.toUpperCase()], 100_000], /clients\.0/],
     ['factory-create', [[ALICE]], /no capacity for client/],
     ['factory-create', [[ALICE, ALICE], 100_000], /named twice/],
