@@ -44,7 +44,6 @@ export interface ShownFactory extends ListedFactory {
     readonly signed: boolean
     /** Of the block that holds it. */
     readonly blockheight?: number
-    readonly blockheight?: number
   }[]
   /** One client's way out: its path's transactions, and the most blocks that it takes. */
   readonly exit: {
