@@ -297,7 +297,7 @@ describeWithBitcoind('the tree on a real bitcoind, with the relay rules of the m
   })
 
   it('a level confirms before the next but one may go out, and a spent path voids the distribution', async () => {
-    const factory = await fundedFactory('truc', 9, 60)
+    const factory = await fundedFactory('truc', 9, 5)
     for (const id of ['static:0', 'static:0.0']) {
       await bitcoind.call('sendrawtransaction', [await expectAccepted(factory, factory.spend(id))])
     }
@@ -305,6 +305,7 @@ describeWithBitcoind('the tree on a real bitcoind, with the relay rules of the m
     expect(await verdict(raw)).toMatch(/truc/i)
     await bitcoind.mine(1)
     expect(await verdict(raw)).toBe('accepted')
+    await mineTo(factory.tree.spec.expiry)
     expect(await verdict(signed(factory, factory.spend('dist:funding')))).toBe('missing-inputs')
   })
 
