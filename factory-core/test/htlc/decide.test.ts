@@ -149,6 +149,7 @@ describe('invariant 6: properties', () => {
         const paid = decide(paysUs(cltvIn, h), a, undefined).kind === 'continue'
         expect(paid).toBe(fits(a, cltvIn, h, CLAIM_BLOCKS))
       }),
+      { numRuns: 2000 },
     )
   })
 

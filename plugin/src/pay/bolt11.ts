@@ -32,6 +32,7 @@ export interface Invoice {
 const decoded = z.object({
   type: z.string(),
   valid: z.boolean(),
+  currency: z.string().optional(),
   payee: z.string().optional(),
   payment_hash: z.string().optional(),
   payment_secret: z.string().optional(),
@@ -58,6 +59,15 @@ const decoded = z.object({
 
 const refused = (why: string): FactoryError => new FactoryError('bad_parameter', `bolt11: ${why}`)
 
+/** BOLT 11's prefix (BIP-173) of each network, by lightningd's name for it. */
+const CURRENCIES: Readonly<Record<string, string>> = {
+  bitcoin: 'bc',
+  testnet: 'tb',
+  testnet4: 'tb',
+  signet: 'tbs',
+  regtest: 'bcrt',
+}
+
 /** BOLT 9: tlv onion, payment secret, basic multi-part, payment metadata. */
 const KNOWN_FEATURES = new Set([8, 14, 16, 48])
 const MULTI_PART = 16
@@ -73,7 +83,7 @@ function featureBits(hex: string): number[] {
 }
 
 /** @throws FactoryError `bad_parameter` when it is no invoice that can be paid here */
-export async function readInvoice(rpc: Rpc, text: string): Promise<Invoice> {
+export async function readInvoice(rpc: Rpc, network: string, text: string): Promise<Invoice> {
   let answer: z.output<typeof decoded>
   try {
     answer = await ask(rpc, 'decode', { string: text.replace(/^lightning:/i, '') }, decoded)
@@ -86,6 +96,7 @@ export async function readInvoice(rpc: Rpc, text: string): Promise<Invoice> {
   const finalCltv = answer.min_final_cltv_expiry
   if (!answer.valid || payee === undefined || paymentHash === undefined || created === undefined)
     throw refused('invalid')
+  if (answer.currency !== CURRENCIES[network]) throw refused(`it is for another network (${answer.currency ?? 'none'})`)
   if (paymentSecret === undefined) throw refused('it has no payment secret, which every payee needs today')
   const bits = featureBits(answer.features ?? '')
   const unknown = bits.find((bit) => bit % 2 === 0 && !KNOWN_FEATURES.has(bit))

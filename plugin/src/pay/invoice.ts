@@ -1,7 +1,7 @@
 import { amountMsat, line, wholeNumber } from '../options/values.js'
 import { z } from 'zod'
 import { FactoryError } from '@ln-factory/tlv'
-import { defineCommand, type Rpc } from '../commands/command.js'
+import { defineCommand, type CommandContext } from '../commands/command.js'
 import { ask, currentHeight } from '../commands/node-state.js'
 import { ownChannels } from './channels.js'
 import { readInvoice } from './bolt11.js'
@@ -24,8 +24,8 @@ const DEFAULT_EXPIRY = 604_800
 const SECONDS_PER_BLOCK = 600
 
 /** lightningd builds the invoice; what must be in it for the payment to be safe is read back from the result. */
-async function check(rpc: Rpc, bolt11: string, plan: ReceivePlan): Promise<void> {
-  const { finalCltv, hints } = await readInvoice(rpc, bolt11)
+async function check({ rpc, config }: CommandContext, bolt11: string, plan: ReceivePlan): Promise<void> {
+  const { finalCltv, hints } = await readInvoice(rpc, config.network, bolt11)
   if (finalCltv !== plan.cltv)
     throw new FactoryError('host_failed', `invoice with a final CLTV of ${finalCltv}, not ${plan.cltv}`)
   const named = hints.flatMap((route) => (route.length === 1 ? route.map((hop) => hop.scid) : []))
@@ -59,7 +59,8 @@ export const invoice = defineCommand({
     if (wanted === 0n)
       throw new FactoryError('bad_parameter', 'factory-invoice: amount_msat: 0 can\'t be paid; write "any"')
   },
-  run: async ({ api, rpc }, args) => {
+  run: async (context, args) => {
+    const { api, rpc } = context
     const height = await currentHeight(rpc)
     const plan = planReceive(await ownChannels(rpc, api), args.amount_msat, height)
     // Blocks may come faster than every ten minutes: the gate holds then too, and the payment fails cleanly.
@@ -79,7 +80,7 @@ export const invoice = defineCommand({
       made,
     )
     try {
-      await check(rpc, answer.bolt11, plan)
+      await check(context, answer.bolt11, plan)
     } catch (error) {
       await rpc.call('delinvoice', { label: args.label, status: 'unpaid' })
       throw error

@@ -89,8 +89,8 @@ export const pay = defineCommand({
       throw new FactoryError('bad_parameter', 'factory-pay: give maxfee, or maxfeepercent and exemptfee')
     }
   },
-  run: async ({ api, rpc }, args) => {
-    const invoice = await readInvoice(rpc, args.bolt11)
+  run: async ({ api, rpc, config }, args) => {
+    const invoice = await readInvoice(rpc, config.network, args.bolt11)
     const total = amountOf(invoice, args.amount_msat)
     if (invoice.payee === api.nodeId) throw new FactoryError('bad_parameter', 'factory-pay: this is our own invoice')
     if (underWay.has(invoice.paymentHash)) throw pending('this command is paying it already')

@@ -6,8 +6,10 @@ import type { FactoryApi } from '@ln-factory/core/runner'
 import { msat, type BlockHeight, type Msat } from '@ln-factory/core/units'
 import { minForwardDelta } from '@ln-factory/core/htlc'
 import { FactoryError } from '@ln-factory/tlv'
+import { z } from 'zod'
 import type { Rpc } from '../commands/command.js'
-import { currentHeight } from '../commands/node-state.js'
+import { ask, currentHeight } from '../commands/node-state.js'
+import { HostRpcError } from '../rpc/errors.js'
 import type { Invoice } from './bolt11.js'
 import { ownChannels, type OwnChannel } from './channels.js'
 import { PaymentLayer } from './layer.js'
@@ -37,6 +39,8 @@ const MOST_PARTS = 20
 const MOST_SEARCHES = 20
 /** A payee gives up on an incomplete set of parts after a minute; give the failures time to come back. */
 const GRACE = 75_000
+
+const taken = z.object({ status: z.enum(['pending', 'complete']) })
 
 interface Flight {
   readonly part: Part
@@ -69,6 +73,8 @@ export class Payment {
   static async run(rpc: Rpc, api: FactoryApi, invoice: Invoice, options: PaymentOptions): Promise<Paid> {
     const layer = await PaymentLayer.create(rpc, `factory-pay-${invoice.paymentHash}-${options.groupId}`)
     try {
+      // A signer that is not this machine may have its own mind about what is paid.
+      await rpc.call('preapproveinvoice', { bolt11: invoice.text })
       await layer.addHints(invoice, api.nodeId, options.total)
       return await new Payment(rpc, api, layer, invoice, options).untilEnded()
     } finally {
@@ -200,27 +206,31 @@ export class Payment {
     const id: PartId = { payment_hash: invoice.paymentHash, partid: partId, groupid: options.groupId }
     await this.layer.reserve(part.path)
     this.unsent -= part.delivered
-    let outcome: Outcome | undefined
-    try {
-      await this.rpc.call('sendpay', {
-        ...id,
-        route: sendpayRoute(part.path),
-        amount_msat: `${options.total}msat`,
-        payment_secret: invoice.paymentSecret,
-        bolt11: invoice.text,
-        ...(invoice.metadata === undefined ? {} : { payment_metadata: invoice.metadata }),
-      })
-    } catch (error) {
-      // When the answer is lost it may have been sent: waitsendpay tells.
-      const said = outcomeOf(error)
-      if (said.kind !== 'unknown') outcome = said
-    }
+    const outcome = await this.handOver({
+      ...id,
+      route: sendpayRoute(part.path),
+      amount_msat: `${options.total}msat`,
+      payment_secret: invoice.paymentSecret,
+      bolt11: invoice.text,
+      ...(invoice.metadata === undefined ? {} : { payment_metadata: invoice.metadata }),
+    })
     const ended = (async () => {
       return { partId, outcome: outcome ?? (await waitForPart(this.rpc, id, () => this.giveUp)) }
     })()
     // It is awaited in untilEnded, perhaps after another part's end; a rejection in between is not unhandled.
     ended.catch(() => undefined)
     this.flights.set(partId, { part, ended })
+  }
+
+  /** `sendpay`; undefined when it was taken, or may have been: then `waitsendpay` tells. */
+  private async handOver(params: object): Promise<Outcome | undefined> {
+    try {
+      const { status } = await ask(this.rpc, 'sendpay', params, taken)
+      // Only when somebody else paid it since we looked: what we report next time is the truth.
+      return status === 'complete' ? { kind: 'unknown', reason: 'it was paid by another command' } : undefined
+    } catch (error) {
+      return error instanceof HostRpcError ? outcomeOf(error) : undefined
+    }
   }
 
   private async landed(partId: number, outcome: Exclude<Outcome, { kind: 'paid' }>): Promise<void> {

@@ -32,8 +32,12 @@ export interface FakeChannel {
   readonly connected?: boolean
 }
 
-/** What becomes of a part; `lost`: the answer to sendpay gets lost, and it was (`sent`) or was not sent. */
-export type Fate = 'arrives' | 'no way' | 'refused' | 'not taken' | 'lost, sent' | 'lost, not sent'
+/**
+ * What becomes of a part. `lost`: the answer to sendpay gets lost, and it was (`sent`) or was not sent. `in progress`, `paid`:
+ * another command pays or has paid the invoice.
+ */
+export type Fate =
+  'arrives' | 'no way' | 'refused' | 'not taken' | 'lost, sent' | 'lost, not sent' | 'in progress' | 'paid'
 
 interface SentPart {
   readonly partid: number
@@ -45,6 +49,7 @@ interface SentPart {
   state: 'pending' | 'failed' | 'complete'
 }
 
+const NEVER_SENT: readonly Fate[] = ['not taken', 'lost, not sent', 'in progress', 'paid']
 const HOP_FEE = 7
 /** Polls after which the payee gives up on an incomplete set. */
 const PATIENCE = 3
@@ -60,6 +65,7 @@ export class PayingNode {
   decoded: Record<string, unknown> = {
     type: 'bolt11 invoice',
     valid: true,
+    currency: 'bcrt',
     payee: PAYEE,
     payment_hash: HASH,
     payment_secret: '11'.repeat(32),
@@ -110,6 +116,7 @@ export class PayingNode {
       case 'askrene-update-channel':
         if (params['enabled'] === false) this.disabled.add(params['short_channel_id_dir'] as string)
         return {}
+      case 'preapproveinvoice':
       case 'askrene-create-channel':
       case 'askrene-inform-channel':
       case 'askrene-reserve':
@@ -183,13 +190,14 @@ export class PayingNode {
       total: params['amount_msat'] as string,
       fate,
       polls: 0,
-      state: fate === 'not taken' || fate === 'lost, not sent' ? 'failed' : 'pending',
+      state: NEVER_SENT.includes(fate) ? 'failed' : 'pending',
     }
     this.parts.push(part)
     this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay)
     if (fate === 'lost, sent' || fate === 'lost, not sent') throw new HostUnansweredError('sendpay', 'connection lost')
     if (fate === 'not taken') throw this.routeFailure(route[0]?.short_channel_id_dir ?? '', 0x2002)
-    return { status: 'pending' }
+    if (fate === 'in progress') throw new HostRpcError('sendpay', 200, 'another group is in progress')
+    return { status: fate === 'paid' ? 'complete' : 'pending' }
   }
 
   private waitsendpay(partid: number): object {

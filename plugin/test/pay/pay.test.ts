@@ -151,6 +151,12 @@ describe('factory-pay never pays twice', () => {
     await expect(run(node)).resolves.toBeDefined()
   })
 
+  it.each<Fate>(['in progress', 'paid'])('another command got there first: %s', async (fate) => {
+    const node = new PayingNode(one(), () => fate)
+    await expect(run(node)).rejects.toMatchObject({ code: 'payment_pending' })
+    expect(node.parts).toHaveLength(1)
+  })
+
   it('each try has a group of its own', async () => {
     const node = new PayingNode(one())
     node.records = [{ status: 'failed', groupid: 4, amount_sent_msat: 1, created_at: 1 }]
@@ -224,6 +230,7 @@ describe('what factory-pay refuses', () => {
   it.each<[string, object, RegExp]>([
     ['bolt12', { type: 'bolt12 offer' }, /only BOLT 11/],
     ['invalid', { valid: false }, /invalid/],
+    ['another network', { currency: 'bc' }, /another network \(bc\)/],
     ['no secret', { payment_secret: undefined }, /payment secret/],
     ['unknown feature', { features: '01' + '00'.repeat(25) }, /feature 200/],
     ['our own', { payee: SELF }, /our own invoice/],

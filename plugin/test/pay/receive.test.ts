@@ -129,6 +129,7 @@ function invoicing(decoded: object, expiry = 6000): Node {
     decode: {
       type: 'bolt11 invoice',
       valid: true,
+      currency: 'bcrt',
       payee: PEER,
       payment_hash: 'aa',
       payment_secret: 'bb',
