@@ -9,6 +9,7 @@ import type {
   HostCaps,
   HostChannel,
   PeerInfo,
+  PendingHtlc,
 } from '../../src/host/port.js'
 import { decodeTx, txidBytes } from '../../src/tree/index.js'
 import {
@@ -35,7 +36,7 @@ export interface SimChannel {
   readonly capacity: Sat
   /** The acceptor's balance. */
   balance: Msat
-  pendingHtlcs: number
+  htlcs: PendingHtlc[]
   released: boolean
 }
 
@@ -164,7 +165,7 @@ export class SimHost implements Host {
         script: pending.script,
         capacity: pending.capacity,
         balance: pending.push,
-        pendingHtlcs: 0,
+        htlcs: [],
         released: false,
       }
       this.mine.set(channel.channelId, channel)
@@ -214,7 +215,7 @@ export class SimHost implements Host {
       funding: c.funding,
       capacity: c.capacity,
       ours: c.acceptor === this.nodeId ? c.balance : msat(c.capacity * 1000n - c.balance),
-      pendingHtlcs: c.pendingHtlcs,
+      htlcs: c.htlcs.map((h) => (this.nodeId === c.acceptor ? h : { ...h, direction: h.direction === 'in' ? 'out' : 'in' })),
       state: 'normal',
       onChain: this.world.chain.coin(c.funding)?.height !== undefined,
       alias: undefined,

@@ -138,3 +138,20 @@ export class Net {
     await this.world.run()
   }
 }
+
+/** What `from` says of this kind to `to` becomes something else, once: nothing, several messages, another one. */
+export function tamper<K extends Payload['kind']>(
+  world: World,
+  [from, to]: readonly [NodeId, NodeId],
+  kind: K,
+  change: (payload: Extract<Payload, { kind: K }>) => readonly Payload[],
+): void {
+  const before = world.wire
+  let done = false
+  world.wire = (a, b, body) => {
+    const payload = a === from && b === to && !done ? payloadOf(body) : undefined
+    if (payload?.kind !== kind) return before(a, b, body)
+    done = true
+    return change(payload as Extract<Payload, { kind: K }>).flatMap((p) => piggyback(p))
+  }
+}
