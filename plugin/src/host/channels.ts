@@ -25,7 +25,12 @@ function toHostChannel(c: PeerChannel): HostChannel | undefined {
     funding: { txid: txid(funding_txid), vout: funding_outnum },
     capacity: sat(Math.floor(total_msat / 1000)),
     ours: msat(to_us_msat),
-    pendingHtlcs: c.htlcs?.length ?? 0,
+    htlcs: (c.htlcs ?? []).map((h) => ({
+      direction: h.direction,
+      expiry: h.expiry,
+      // SENT_REMOVE_HTLC and what follows: our fulfil or fail is on its way into the commitments.
+      answered: h.direction === 'in' && h.state.includes('_REMOVE_'),
+    })),
     // What is left are the states before NORMAL (openingd, dualopend, awaiting lock-in).
     state: STATES[c.state] ?? 'opening',
     // A real scid is given once the funding output is in a block; the closing states name what the watch has seen.

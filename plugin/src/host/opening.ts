@@ -1,10 +1,10 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
-import type { Msat, NodeId, Sat } from '@ln-factory/core/units'
+import type { Msat, NodeId, Sat, Txid } from '@ln-factory/core/units'
 import { HostRpcError, HostUnansweredError, type HostRpc } from '../rpc/index.js'
 import type { Channels } from './channels.js'
 import type { Peers } from './peers.js'
-import { unsignedPsbt, withInvalidWitness } from './psbt.js'
+import { txidOf, unsignedPsbt, withInvalidWitness } from './psbt.js'
 import { fundChannelComplete, fundChannelStart, parse } from './replies.js'
 
 /** static_remotekey, anchors_zero_fee_htlc_tx, scid_alias, zeroconf. */
@@ -13,6 +13,9 @@ const CHANNEL_TYPE = [12, 22, 46, 50]
 const OPEN_TIMEOUT = 30_000
 /** Milliseconds that we wait for `close`; it goes on without us. */
 const CLOSE_TIMEOUT = 5_000
+
+/** Milliseconds that a peer needs to put an open away. */
+const SETTLE = 250
 
 const NOT_CONNECTED = 305
 const UNKNOWN_PEER = 306
@@ -57,17 +60,33 @@ export class Opening {
     leaf: Uint8Array
     prevout: { amount: Sat; script: Uint8Array }
   }): Promise<{ channelId: string }> {
-    const reply = await this.asking(open.peer, 'fundchannel_complete', {
-      id: open.peer,
-      psbt: unsignedPsbt(open.leaf, open.prevout),
-      withhold: true,
+    const params = { id: open.peer, psbt: unsignedPsbt(open.leaf, open.prevout), withhold: true }
+    const reply = await this.asking(open.peer, 'fundchannel_complete', params).catch(async (error: unknown) => {
+      // The caller learns of no channel, so none may be left that was made all the same.
+      await this.dropOn(open.peer, txidOf(open.leaf))
+      throw error
     })
     return { channelId: parse(fundChannelComplete, 'fundchannel_complete', reply).channel_id }
   }
 
   async cancel(peer: NodeId): Promise<void> {
-    // Nothing to cancel, peer gone, or too late for it: an open that is complete is dropped, not cancelled.
-    await this.ignoringRefusal(this.rpc.call('fundchannel_cancel', { id: peer }))
+    try {
+      await this.rpc.call('fundchannel_cancel', { id: peer })
+    } catch (error) {
+      // Nothing to cancel, peer gone, or too late for it: an open that is complete is dropped, not cancelled.
+      if (isRefusal(error)) return
+      throw error
+    }
+    await this.settle(peer)
+  }
+
+  /**
+   * A peer that has not put away the last open yet refuses the next one, and hangs up. Its pong comes after it has seen the end
+   * of that open; then it needs a moment.
+   */
+  private async settle(peer: NodeId): Promise<void> {
+    await ignoringRefusal(this.rpc.call('ping', { id: peer }, { timeout: CLOSE_TIMEOUT }))
+    await new Promise((resolve) => setTimeout(resolve, SETTLE))
   }
 
   /**
@@ -82,7 +101,7 @@ export class Opening {
     if (before.funding.psbt === undefined)
       throw new FactoryError('host_failed', `channel ${channelId} has no funding PSBT to release`)
     // lightningd stores first and broadcasts then; the broadcast fails, as it must.
-    await this.ignoringRefusal(this.rpc.call('sendpsbt', { psbt: withInvalidWitness(before.funding.psbt) }))
+    await ignoringRefusal(this.rpc.call('sendpsbt', { psbt: withInvalidWitness(before.funding.psbt) }))
     const after = await this.channels.find(channelId)
     if (after === undefined) throw gone(channelId)
     if (after.funding?.withheld === true)
@@ -93,15 +112,13 @@ export class Opening {
     const channel = await this.channels.find(channelId)
     if (channel === undefined) return
     if (this.canForget) {
-      await this.ignoringRefusal(this.rpc.call('dev-forget-channel', { id: peer, channel_id: channelId, force: true }))
+      await ignoringRefusal(this.rpc.call('dev-forget-channel', { id: peer, channel_id: channelId, force: true }))
       return
     }
     if (LEAVING.includes(channel.state)) return
     // A withheld channel is deleted by it. Another one can't be forgotten by a stock node: at least no payment uses it any
     // more. Never unilateral (0): there is nothing that a commitment could spend.
-    await this.ignoringRefusal(
-      this.rpc.call('close', { id: channelId, unilateraltimeout: 0 }, { timeout: CLOSE_TIMEOUT }),
-    )
+    await ignoringRefusal(this.rpc.call('close', { id: channelId, unilateraltimeout: 0 }, { timeout: CLOSE_TIMEOUT }))
   }
 
   async forceClose(channelId: string): Promise<void> {
@@ -113,6 +130,11 @@ export class Opening {
       .catch((error: unknown) => {
         if (!(error instanceof HostUnansweredError)) throw error
       })
+  }
+
+  private async dropOn(peer: NodeId, leaf: Txid): Promise<void> {
+    const left = (await this.channels.raw()).find((c) => c.peer_id === peer && c.funding_txid === leaf)
+    if (left?.channel_id !== undefined) await this.drop(peer, left.channel_id)
   }
 
   /** A call that waits for the peer. */
@@ -127,17 +149,20 @@ export class Opening {
       if (!(error instanceof HostRpcError)) throw error
       if (error.rpcCode === NOT_CONNECTED || error.rpcCode === UNKNOWN_PEER)
         throw new FactoryError('peer_offline', `${peer} is not connected`, undefined, { cause: error })
-      if (/already funding|in progress/i.test(error.rpcMessage))
+      if (/already funding|in progress|simultaneous opens/i.test(error.rpcMessage))
         throw new FactoryError('channel_busy', `${peer}: ${error.rpcMessage}`, undefined, { cause: error })
+      await this.settle(peer)
       throw error
     }
   }
+}
 
-  private async ignoringRefusal(call: Promise<unknown>): Promise<void> {
-    await call.catch((error: unknown) => {
-      if (!(error instanceof HostRpcError) && !(error instanceof HostUnansweredError)) throw error
-    })
-  }
+const isRefusal = (error: unknown): boolean => error instanceof HostRpcError || error instanceof HostUnansweredError
+
+async function ignoringRefusal(call: Promise<unknown>): Promise<void> {
+  await call.catch((error: unknown) => {
+    if (!isRefusal(error)) throw error
+  })
 }
 
 const gone = (channelId: string): FactoryError =>

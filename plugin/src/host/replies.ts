@@ -43,7 +43,9 @@ export const peerChannels = z.object({
       total_msat: msatAmount.optional(),
       to_us_msat: msatAmount.optional(),
       alias: z.object({ local: z.string().optional() }).optional(),
-      htlcs: z.array(z.unknown()).optional(),
+      htlcs: z
+        .array(z.object({ direction: z.enum(['in', 'out']), expiry: z.number().int(), state: z.string() }))
+        .optional(),
       funding: z.object({ psbt: z.string().optional(), withheld: z.boolean().optional() }).optional(),
     }),
   ),

@@ -6,7 +6,7 @@ import { ClnHost, wireHooks, type Wiring } from '../../src/host/index.js'
 import { FactoryPlugin, JsonStream } from '../../src/rpc/index.js'
 import { FakeRpc } from './fake-rpc.js'
 
-const PEER = `02${'79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798'}`
+const PEER = '0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798'
 const IN = 'aa'.repeat(32)
 const OUT = 'bb'.repeat(32)
 const FACTORY: OpenDecision = { kind: 'factory', instance: instanceId('11'.repeat(32)) }

@@ -17,7 +17,7 @@ import {
   type Wiring,
 } from '@ln-factory/plugin'
 import type { HostHandlers } from '@ln-factory/core/host'
-import { Network, type Lightningd } from '../../src/network/index.js'
+import { Network, until, type Lightningd } from '../../src/network/index.js'
 import type { HostPair, HostUnderTest } from './conformance.js'
 import { Recorder } from './recorder.js'
 
@@ -120,6 +120,14 @@ class ClnUnderTest implements HostUnderTest {
   }
 
   async pay(invoice: string): Promise<void> {
+    // A channel is usable a moment after the connection is there.
+    await until(
+      async () => {
+        const { channels } = await this.node.call('listpeerchannels')
+        return channels.some((c) => c.peer_connected && c.state === 'CHANNELD_NORMAL')
+      },
+      { what: 'a usable channel' },
+    )
     await this.node.call('pay', { bolt11: invoice, retry_for: 20 })
   }
 

@@ -63,6 +63,17 @@ export function hostConformance(start: () => Promise<HostPair>): void {
     const normal = (node: HostUnderTest, channelId: string) =>
       until(async () => (await channelOf(node, channelId))?.state === 'normal', { what: 'the channel to be normal' })
 
+    const reconnect = async (): Promise<void> => {
+      await until(
+        async () => {
+          if ((await client.host.peers()).some((p) => p.id === lsp.host.nodeId && p.connected)) return true
+          await client.connect(lsp)
+          return false
+        },
+        { what: 'the connection' },
+      )
+    }
+
     it('derives the same secret for the same label, and another for another', async () => {
       const [a, again, b, theirs] = await Promise.all([
         lsp.host.deriveSecret('a'),
@@ -154,19 +165,32 @@ export function hostConformance(start: () => Promise<HostPair>): void {
     })
 
     it('invariant 2: an open that is cancelled or never completed leaves nothing, and the next one works', async () => {
-      await lsp.host.openStart({ peer: client.host.nodeId, capacity: CAPACITY, push: PUSH })
+      const start = () => lsp.host.openStart({ peer: client.host.nodeId, capacity: CAPACITY, push: PUSH })
+      await until(
+        async () => {
+          await reconnect()
+          return start()
+        },
+        { what: 'an open' },
+      )
       await lsp.host.openCancel(client.host.nodeId)
       await lsp.host.openCancel(client.host.nodeId)
       expect(await lsp.host.channels()).toEqual([])
-      await lsp.host.openStart({ peer: client.host.nodeId, capacity: CAPACITY, push: PUSH })
+      // The peer may need a moment to forget the first.
+      await until(
+        async () => {
+          await reconnect()
+          return start()
+        },
+        { what: 'the next open' },
+      )
       await client.disconnect(lsp)
-      await until(async () => (await lsp.host.peers()).every((p) => p.id !== client.host.nodeId || !p.connected), {
-        what: 'the disconnect',
-      })
-      await expect(
-        lsp.host.openStart({ peer: client.host.nodeId, capacity: CAPACITY, push: PUSH }),
-      ).rejects.toMatchObject({ code: 'peer_offline' })
-      await client.connect(lsp)
+      const gone = async () => (await lsp.host.peers()).every((p) => p.id !== client.host.nodeId || !p.connected)
+      await until(gone, { what: 'the disconnect' })
+      await until(() => lsp.events.disconnected.includes(client.host.nodeId), { what: 'its event' })
+      await expect(start()).rejects.toMatchObject({ code: 'peer_offline' })
+      expect(await lsp.host.channels()).toEqual([])
+      await reconnect()
     })
 
     it('an abort before the release leaves the opener without channel and without debt', async () => {
@@ -184,17 +208,6 @@ export function hostConformance(start: () => Promise<HostPair>): void {
       await reconnect()
     })
 
-    const reconnect = async (): Promise<void> => {
-      await until(
-        async () => {
-          if ((await client.host.peers()).some((p) => p.id === lsp.host.nodeId && p.connected)) return true
-          await client.connect(lsp)
-          return false
-        },
-        { what: 'the connection' },
-      )
-    }
-
     describe('a channel that goes live', () => {
       let opened: Awaited<ReturnType<typeof openVirtual>>
 
@@ -202,7 +215,7 @@ export function hostConformance(start: () => Promise<HostPair>): void {
         opened = await openVirtual(lsp.host, client.host.nodeId, CAPACITY, PUSH)
         const { channelId, leaf } = opened
         await Promise.all([normal(lsp, channelId), normal(client, channelId)])
-        const common = { channelId, funding: leaf.outpoints[0], capacity: CAPACITY, pendingHtlcs: 0, onChain: false }
+        const common = { channelId, funding: leaf.outpoints[0], capacity: CAPACITY, htlcs: [], onChain: false }
         expect(await channelOf(lsp, channelId)).toMatchObject({ ...common, ours: toMsat(CAPACITY) - PUSH })
         expect(await channelOf(client, channelId)).toMatchObject({ ...common, ours: PUSH })
         expect((await channelOf(client, channelId))?.alias).toMatch(/^\d+x\d+x\d+$/)
@@ -242,6 +255,7 @@ export function hostConformance(start: () => Promise<HostPair>): void {
       })
 
       it('pays both ways, and every HTLC passes the handler', async () => {
+        await reconnect()
         lsp.events.htlcs.length = client.events.htlcs.length = 0
         await lsp.pay(await client.invoice(300_000_000n))
         await client.pay(await lsp.invoice(25_000_000n))
@@ -255,7 +269,7 @@ export function hostConformance(start: () => Promise<HostPair>): void {
           const { cltvIn, height } = events.htlcs[0] as { cltvIn: number; height: number }
           expect(cltvIn).toBeGreaterThan(height)
         }
-        await until(async () => (await channelOf(client, opened.channelId))?.pendingHtlcs === 0, {
+        await until(async () => (await channelOf(client, opened.channelId))?.htlcs.length === 0, {
           what: 'it to settle',
         })
         expect((await channelOf(client, opened.channelId))?.ours).toBe(PUSH + 275_000_000n)
