@@ -3,16 +3,17 @@ import { FactoryError } from '@ln-factory/tlv'
 import { sat, type ParticipantIndex } from '../units/index.js'
 import { stockAmount, TreeAmounts } from './amounts.js'
 import { checkClient, require32 } from './checks.js'
-import { Distributor } from './distribute.js'
+import { Distributor, type Division } from './distribute.js'
 import { FactoryKeys } from './keys.js'
 import { payoutName, sharedName, stockName } from './names.js'
 import { checkClientCount, earlyWarning } from './params.js'
 import { positionOf } from './participants.js'
 import { leafAt, routeOf } from './route.js'
-import { shapeOf, sizeOf, type Group, type LeafGroup, type StockGroup, type TreeGroup } from './shape.js'
+import { shapeOf, sizeOf, type LeafGroup, type StockGroup, type TreeGroup } from './shape.js'
 import {
   distributionSpend,
   jointScript,
+  KEY_PATH,
   kickoffSpend,
   leafSpend,
   output,
@@ -23,7 +24,7 @@ import {
   type Prevout,
 } from './spends.js'
 import { stockScripts } from './stock.js'
-import type { FactoryTree, SiblingOutputs, Spend, SpendKey, TreeClient, TreeSpec, TxOutput } from './types.js'
+import type { FactoryTree, SiblingOutputs, Spend, TreeClient, TreeSpec, TxOutput } from './types.js'
 
 /** What is not there is a defect of this module: shapes and lists are checked before. */
 function at<T>(list: readonly T[], index: number): T {
@@ -80,7 +81,7 @@ class Builder {
       const spend = this.add(staticSpend(group, prevout, outputs))
       for (const [i, child] of group.children.entries()) this.below(child, output(spend, i))
     }
-    this.distribution(sharedName(group), group, undefined, prevout)
+    this.distribution(group, prevout)
   }
 
   private leaf(leaf: LeafGroup, prevout: Prevout): void {
@@ -100,7 +101,8 @@ class Builder {
     for (const { stock, scripts } of stocks) {
       const from = output(spend, sizeOf(leaf) + stock.number)
       this.add(poisonSpend(stock, scripts, from, this.shares(stock)))
-      this.distribution(stockName(stock), stock, scripts.keyPath, from)
+      const paid = this.payTo(this.#distributor.divideStock(stock, from.amount))
+      this.add(distributionSpend(this.spec.expiry, stockName(stock), stock, scripts.keyPath, from, paid))
     }
   }
 
@@ -111,28 +113,28 @@ class Builder {
     }))
   }
 
-  private distribution(name: string, group: Group, key: SpendKey | undefined, prevout: Prevout): void {
-    const { entries, amounts } = this.#distributor.divide(group, prevout.amount, key !== undefined)
-    const outputs = this.payTo(entries, amounts)
-    const spend = this.add(distributionSpend(this.spec.expiry, name, group, key, prevout, outputs))
-    this.payouts(name, entries, spend)
+  private distribution(group: TreeGroup, prevout: Prevout): void {
+    const name = sharedName(group)
+    const division = this.#distributor.divide(group, prevout.amount)
+    const spend = this.add(distributionSpend(this.spec.expiry, name, group, KEY_PATH, prevout, this.payTo(division)))
+    this.payouts(name, division, spend)
   }
 
-  private payTo(entries: readonly Group[], amounts: readonly bigint[]): TxOutput[] {
+  private payTo({ entries, amounts }: Division): TxOutput[] {
     return entries.map((entry, i) => ({
       amount: sat(at(amounts, i)),
       script: sizeOf(entry) === 1 ? this.clientAt(entry.from).payoutScript : jointScript(this.keys, entry),
     }))
   }
 
-  private payouts(parent: string, entries: readonly Group[], parentSpend: Spend): void {
+  private payouts(parent: string, { entries }: Division, parentSpend: Spend): void {
     for (const [i, entry] of entries.entries()) {
       if (sizeOf(entry) === 1) continue
       const name = payoutName(parent, i)
       const prevout = output(parentSpend, i)
-      const divided = this.#distributor.divide(entry, prevout.amount, false)
-      const spend = this.add(payoutSpend(name, entry, prevout, this.payTo(divided.entries, divided.amounts)))
-      this.payouts(name, divided.entries, spend)
+      const division = this.#distributor.divide(entry, prevout.amount)
+      const spend = this.add(payoutSpend(name, entry, prevout, this.payTo(division)))
+      this.payouts(name, division, spend)
     }
   }
 }

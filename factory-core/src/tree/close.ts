@@ -5,11 +5,10 @@ import { FactoryKeys } from './keys.js'
 import { DUST } from './params.js'
 import { participants } from './participants.js'
 import { isPayoutScript } from './script.js'
-import { NO_DELAY, sharedScript } from './spends.js'
+import { KEY_PATH, NO_DELAY, sharedScript } from './spends.js'
 import { feeFor, KEY_WITNESS, signatureHash, signedVsize, unsignedTx } from './tx.js'
-import type { Funding, Spend, SpendKey, TxOutput } from './types.js'
+import type { Funding, Spend, TxOutput } from './types.js'
 
-const KEY: SpendKey = { path: 'key', merkleRoot: undefined }
 const vsizeOf = (outputs: readonly TxOutput[]): number =>
   signedVsize(
     outputs.map((o) => o.script.length),
@@ -102,8 +101,8 @@ export function buildClose(close: {
     signers: participants(everyone),
     prevout,
     tx,
-    sighash: signatureHash(tx, prevout, KEY),
-    key: KEY,
+    sighash: signatureHash(tx, prevout, KEY_PATH),
+    key: KEY_PATH,
     fee: sat(fee),
     vsize,
   }

@@ -46,17 +46,28 @@ export class Distributor {
   }
 
   /**
-   * Divides `amount`. What is more than everyone's need (fees of the tree that are saved) goes to all alike, by number of
-   * clients; what doesn't divide goes to the first.
-   * @param stockOnly a stock pays shares only; any other output pays capacities too
+   * Divides what a funding or static output, or an output for a group, holds: to each client its capacity and its share.
    * @throws FactoryError `internal` when it doesn't cover the needs, which the tree's amounts rule out
    */
-  divide(group: Group, amount: bigint, stockOnly: boolean): Division {
+  divide(group: Group, amount: bigint): Division {
     const entries = entriesOf(group)
-    const needs = entries.map((entry) => (stockOnly ? this.params.stockPerClient : this.need(entry)))
+    return this.share(entries, amount, (entry) => this.need(entry))
+  }
+
+  /** Divides what a stock holds: to each client its share. @throws as `divide` */
+  divideStock(stock: Group, amount: bigint): Division {
+    return this.share(stock.children, amount, () => this.params.stockPerClient)
+  }
+
+  /**
+   * What is more than everyone's need (fees of the tree that are saved) goes to all alike, by number of clients; what doesn't
+   * divide goes to the first.
+   */
+  private share(entries: readonly Group[], amount: bigint, needOf: (entry: Group) => bigint): Division {
+    const needs = entries.map(needOf)
     const surplus = needs.reduce((rest, need) => rest - need, amount - this.overhead(entries))
     if (surplus < 0n) throw new FactoryError('internal', `a distribution lacks ${-surplus} sat`)
-    const clients = BigInt(sizeOf(group))
+    const clients = BigInt(entries.reduce((sum, entry) => sum + sizeOf(entry), 0))
     const extra = entries.map((entry) => (surplus * BigInt(sizeOf(entry))) / clients)
     const rest = extra.reduce((sum, e) => sum - e, surplus)
     return { entries, amounts: needs.map((need, i) => need + (extra[i] ?? 0n) + (i === 0 ? rest : 0n)) }

@@ -18,6 +18,7 @@ import { badProposal, checkSiblings, mergeOutputs } from './siblings.js'
 import {
   distributionSpend,
   jointScript,
+  KEY_PATH,
   kickoffSpend,
   leafSpend,
   output,
@@ -128,7 +129,7 @@ class PathBuilder {
     const spend =
       step.kind === 'payout'
         ? payoutSpend(step.name, step.group, prevout, outputs)
-        : distributionSpend(expiry, step.name, step.group, undefined, prevout, outputs)
+        : distributionSpend(expiry, step.name, step.group, KEY_PATH, prevout, outputs)
     this.requirePaid(step.id, output(spend, step.own[0] ?? 0).amount, self.capacity + params.stockPerClient)
     return spend
   }

@@ -17,7 +17,8 @@ export type Prevout = Spend['prevout']
 
 /** Not final, so that nLockTime counts; no BIP-68 lock; replaceable. */
 export const NO_DELAY = 0xfffffffd
-const KEY_PATH: SpendKey = { path: 'key', merkleRoot: undefined }
+/** All sign together, and there is no script. */
+export const KEY_PATH: SpendKey = { path: 'key', merkleRoot: undefined }
 
 /** Output script of the LSP and all clients of `group`, without scripts. */
 export const sharedScript = (keys: FactoryKeys, group: Group): Uint8Array =>
@@ -128,7 +129,7 @@ export const distributionSpend = (
   expiry: BlockHeight,
   name: string,
   group: Group,
-  key: SpendKey | undefined,
+  key: SpendKey,
   prevout: Prevout,
   outputs: readonly TxOutput[],
 ): Spend =>
@@ -138,7 +139,7 @@ export const distributionSpend = (
     class: 'distribution',
     lockTime: expiry,
     prevout,
-    key: key ?? KEY_PATH,
+    key,
     signers: participants(group),
     outputs,
   })
