@@ -154,6 +154,16 @@ describe('LightningRpc', () => {
     expect(lightningd.connections).toBe(1)
   })
 
+  it('does not send a call that was given up before there was a connection', async () => {
+    await lightningd.stop()
+    lightningd.onRequest = ({ id }, socket) => socket.write(reply(id, 1))
+    await expect(rpc.call('pay', {}, { timeout: 10 })).rejects.toThrow('no answer')
+    const next = rpc.call('getinfo')
+    await lightningd.listen()
+    expect(await next).toBe(1)
+    expect(lightningd.requests.map((r) => r.method)).toEqual(['getinfo'])
+  })
+
   it('passes over notifications and unknown ids', async () => {
     lightningd.onRequest = ({ id }, socket) => {
       socket.write(JSON.stringify({ jsonrpc: '2.0', method: 'message', params: { id, level: 'info' } }))
