@@ -34,11 +34,15 @@ export class Ledger {
     private readonly network: Network,
     private readonly nodes: readonly Lightningd[],
     private readonly before: ReadonlyMap<Lightningd, Holdings>,
+    /** Channels that have nothing to do with a factory. */
+    private readonly ordinary: ReadonlySet<string>,
   ) {}
 
   /** Takes down what these nodes have now; the summary shows them in this order. */
   static async open(network: Network, nodes: readonly Lightningd[]): Promise<Ledger> {
-    return new Ledger(network, nodes, await everyone(nodes))
+    const lists = await Promise.all(nodes.map((node) => node.call('listpeerchannels')))
+    const ordinary = lists.flatMap(({ channels }) => channels.map((c) => `${c.funding_txid}:${c.funding_outnum}`))
+    return new Ledger(network, nodes, await everyone(nodes), new Set(ordinary))
   }
 
   /** Takes down a transaction that is on chain or in the mempool, and what it paid to the miners. */
@@ -77,32 +81,33 @@ export class Ledger {
     const left = await this.unclaimed()
     say('')
     say(`${sats(vsize)} vB on chain, ${sats(fees)} sat to the miners.`)
-    say(
-      `${sats(left)} sat still stand in outputs of the tree: the stocks (the LSP's once their delay is over) and anchors.`,
-    )
+    say(`${sats(left)} sat still stand in outputs of the tree: the stocks, which the LSP sells from, anchors and fees.`)
     const lost = round(total(this.before) - total(after) - fees - left)
-    assert.equal(lost, 0, `${lost} sat are unaccounted for`)
+    assert(lost === 0, `${lost} sat are unaccounted for`)
     say('Nothing is missing: what all had before is what all have now, and these two.')
   }
 
-  /** Satoshi in unspent outputs of our transactions that are neither in a wallet nor a channel. */
+  /** Satoshi in unspent outputs of our transactions that are in no wallet and no channel. */
   private async unclaimed(): Promise<number> {
     const { bitcoind } = this.network
     const owned = new Set<string>()
+    const live = new Map<string, number>()
     for (const node of this.nodes) {
       const [{ outputs }, { channels }] = await Promise.all([node.call('listfunds'), node.call('listpeerchannels')])
       for (const o of outputs) owned.add(`${o.txid}:${o.output}`)
       for (const c of channels.filter((each) => LIVE.includes(each.state)))
-        owned.add(`${c.funding_txid}:${c.funding_outnum}`)
+        live.set(`${c.funding_txid}:${c.funding_outnum}`, c.total_msat / 1000)
     }
     let sum = 0
     for (const { txid } of this.transactions) {
       const { vout } = await bitcoind.call('getrawtransaction', [txid, true])
       for (const { n, value } of vout) {
-        const unspent = await bitcoind.call('gettxout', [txid, n, true])
-        if (unspent !== null && !owned.has(`${txid}:${n}`)) sum += satOfBtc(value)
+        const unspent = (await bitcoind.call('gettxout', [txid, n, true])) !== null
+        if (unspent && !owned.has(`${txid}:${n}`)) sum += satOfBtc(value)
       }
     }
+    // What stands in channels counts there, whether their own output or one further up the tree is on chain.
+    for (const [outpoint, capacity] of live) if (!this.ordinary.has(outpoint)) sum -= capacity
     return sum
   }
 }

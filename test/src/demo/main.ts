@@ -3,7 +3,14 @@
  * second is left by one client alone. Ends with 0 only when every balance is where it belongs.
  */
 import { parseArgs } from 'node:util'
-import { FactoryNetwork, findBitcoind, findLightningd, tailsOfRunning, type Lightningd } from '../network/index.js'
+import {
+  FactoryNetwork,
+  findBitcoind,
+  findLightningd,
+  tailsOfRunning,
+  until,
+  type Lightningd,
+} from '../network/index.js'
 import { closeTogether } from './close.js'
 import { CAPACITY, create } from './create.js'
 import { leaveAlone } from './exit.js'
@@ -66,10 +73,22 @@ async function story(net: FactoryNetwork): Promise<void> {
   step('The LSP comes back; the others go on')
   await lsp.start()
   await net.connectAll(clients)
+  await Promise.all([outside, other].map((node) => reconnected(node)))
   await payOne(net, outside, other, 10_000_000)
 
   step('Summary')
   await ledger.close()
+}
+
+/** Its channel with the LSP can be used again. */
+async function reconnected(node: Lightningd): Promise<void> {
+  await until(
+    async () => {
+      const { channels } = await node.call('listpeerchannels')
+      return channels.some((c) => c.peer_connected && c.state === 'CHANNELD_NORMAL')
+    },
+    { what: `the channel of ${node.alias} to be reestablished` },
+  )
 }
 
 try {
