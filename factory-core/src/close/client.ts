@@ -89,7 +89,7 @@ function faultOfClose(
 ): string | undefined {
   const channel = channels.find((c) => c.channelId === state.channelId)
   if (channel === undefined) return 'our channel is gone'
-  if (channel.pendingHtlcs > 0) return 'an HTLC is pending in our channel'
+  if (channel.htlcs.length > 0) return 'an HTLC is pending in our channel'
   const { balance, outputs } = state.close
   if (channel.ours !== balance) return `our balance is ${channel.ours} msat, not ${balance}`
   const due = floorSat(channel.ours)

@@ -27,6 +27,12 @@ export function onCloseOrder(
   order: Extract<OperatorOrder, { order: 'close' }>,
 ): void {
   const { state } = step
+  if (Object.keys(state.seen).length > 0 || state.exit !== undefined)
+    throw new FactoryError(
+      'wrong_state',
+      'part of the tree is on chain: the funding is spent',
+      'Use factory-exit for the rest.',
+    )
   if (state.stage === 'active') {
     const close: LspClose = { step: 'draining', feerate: order.feerate, script: order.script }
     step.to({ ...state, stage: 'closing', close, notice: undefined })
@@ -49,7 +55,7 @@ export function onCloseChannels(
   if (state.stage !== 'closing' || state.close.step !== 'draining') return
   const { feerate, script } = state.close
   const ours = state.clients.map((c) => channels.find((ch) => ch.channelId === c.channelId))
-  const busy = ours.reduce((sum, ch) => sum + (ch?.pendingHtlcs ?? 0), 0)
+  const busy = ours.reduce((sum, ch) => sum + (ch?.htlcs.length ?? 0), 0)
   if (busy > 0) {
     step.effect({ do: 'timer', name: 'retry', seconds: POLL })
     return

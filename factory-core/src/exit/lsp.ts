@@ -1,15 +1,15 @@
 /**
- * The LSP leaves: publishes the whole tree, level by level, closes every channel unilaterally, and takes its stocks back after their
- * CSV. It must be done before the expiry: from then on the distributions pay everything to the clients.
+ * The LSP leaves some clients, or all: publishes their paths level by level, closes their channels unilaterally, and takes
+ * stocks back after their CSV. All of it must be done before the expiry: from then on the distributions pay everything to the clients.
  */
 import { FactoryError } from '@ln-factory/tlv'
 import { base } from '../ceremony/lsp/abort.js'
 import { lspKey, participantAt, treeOf } from '../ceremony/lsp/factory.js'
 import type { LspLive } from '../ceremony/lsp/forming.js'
-import type { LspState } from '../ceremony/lsp/state.js'
+import type { LspExit, LspState } from '../ceremony/lsp/state.js'
 import { signatureItem } from '../ceremony/spend-key.js'
-import type { BroadcastResult } from '../host/port.js'
-import { latestExpiry } from '../htlc/index.js'
+import type { BroadcastResult, HostChannel } from '../host/port.js'
+import { latestExpiry, mustExit } from '../htlc/index.js'
 import type { Context, StepBuilder } from '../machine/index.js'
 import { signSchnorr } from '../signing/index.js'
 import { buildStockSweep, finalize, finalizeStockSweep } from '../tree/index.js'
@@ -18,13 +18,16 @@ import { blockHeight, outPointKey, type BlockHeight, type OutPoint, type Txid } 
 import { readyAt } from './plan.js'
 
 type Builder = StepBuilder<LspState>
-type Exiting = Extract<LspState, { stage: 'exiting' }>
+/** The stages in which the tree may be on chain. */
+type OnChain = Extract<LspState, { stage: 'active' | 'closing' | 'exiting' }>
 
 /** sat per 1000 vB of a stock's sweep; grows by as much for every `SWEEP_PATIENCE` blocks that it waits. */
 const SWEEP_FEERATE = 2000
 const SWEEP_PATIENCE = 6
 
 const isChild = (s: Spend): boolean => s.role === 'static' || s.role === 'kickoff' || s.role === 'leaf'
+const isOnChain = (state: LspState): state is OnChain =>
+  state.stage === 'active' || state.stage === 'closing' || state.stage === 'exiting'
 
 export const exitTransactions = (tree: FactoryTree): readonly Spend[] => tree.spends.filter(isChild)
 
@@ -32,61 +35,100 @@ export const exitTransactions = (tree: FactoryTree): readonly Spend[] => tree.sp
 export const lspDeadline = (state: LspState): BlockHeight =>
   latestExpiry(state.expiry, state.earlyWarning, state.params.confirmationMargin)
 
-export function startLspExit(step: Builder, context: Context, live: LspLive, why: string): void {
+/** @param leaving positions in `clients` */
+export function startLspExit(
+  step: Builder,
+  context: Context,
+  live: LspLive,
+  leaving: readonly number[],
+  why: string,
+): void {
   const { state } = step
-  if (state.stage === 'exiting') return
-  if (state.stage !== 'active' && state.stage !== 'closing')
+  if (!isOnChain(state))
     throw new FactoryError('wrong_state', `the factory is ${state.stage}: there is nothing on chain to exit from`)
+  const before = state.exit?.clients ?? []
+  const clients = [...new Set([...before, ...leaving])].sort((a, b) => a - b)
+  if (clients.length === before.length) return
+  const exit: LspExit = { script: state.exit?.script, closing: state.exit?.closing ?? [], clients }
   const { funding } = state
-  step.to({
-    ...base(state),
-    stage: 'exiting',
-    funding,
-    since: context.height,
-    script: undefined,
-    closing: [],
-    spent: [],
-  })
-  step.log('state', `exit: ${why}`)
-  step.call({ call: 'newScript' })
-  watchExit(step, context, live)
+  // A close that is not signed by all yet can't win against a published tree; a signed one may still confirm.
+  if (clients.length === state.clients.length) step.to({ ...base(state), exit, stage: 'exiting', funding })
+  else step.to({ ...state, exit })
+  step.log('state', `exit from ${clients.length} of ${state.clients.length} channels: ${why}`)
+  if (exit.script === undefined) step.call({ call: 'newScript' })
   advanceLspExit(step, context, live, context.height)
 }
+
+export const everyone = (state: LspState): number[] => state.clients.map((_, i) => i)
 
 /** The LSP acts by itself when nobody did: doing nothing until the expiry would give everything away. */
 export function exitAtDeadline(step: Builder, context: Context, live: LspLive, height: BlockHeight): void {
   const { state } = step
   const signed = state.stage === 'closing' && state.close.step === 'signed'
   if ((state.stage === 'active' || state.stage === 'closing') && !signed && height >= lspDeadline(state))
-    startLspExit(step, context, live, `the deadline at height ${lspDeadline(state)} has come`)
+    startLspExit(step, context, live, everyone(state), `the deadline at height ${lspDeadline(state)} has come`)
 }
 
-export function watchExit(step: Builder, context: Context, live: LspLive): void {
+/** An HTLC that must be settled on chain takes its client's path there, W blocks before its end; the others stay. */
+export function exitForHtlcs(
+  step: Builder,
+  context: Context,
+  live: LspLive,
+  channels: readonly HostChannel[],
+  height: BlockHeight,
+): void {
   const { state } = step
-  if (state.stage !== 'exiting') return
+  if (state.stage !== 'active') return
+  const due = everyone(state).filter((i) => {
+    const channel = channels.find((c) => c.channelId === state.clients[i]?.channelId)
+    return channel !== undefined && !channel.onChain && mustExit(channel, height, state.earlyWarning)
+  })
+  if (due.length > 0) startLspExit(step, context, live, due, 'an HTLC must be settled on chain')
+}
+
+/** Everything of the tree that may appear on chain, published by whomever. */
+export function watchTree(step: Builder, context: Context, live: LspLive): void {
+  const { state } = step
+  if (!isOnChain(state)) return
   const since = state.createdAt
   const tree = treeFor(state, context, live)
   for (const spend of exitTransactions(tree)) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
   for (const outpoint of ends(state, tree)) step.effect({ do: 'watchOutpoint', outpoint, since })
 }
 
-const treeFor = (state: Exiting, context: Context, live: LspLive): FactoryTree => (live.tree ??= treeOf(state, context))
+const treeFor = (state: OnChain, context: Context, live: LspLive): FactoryTree => (live.tree ??= treeOf(state, context))
 
 const poisons = (tree: FactoryTree): readonly Spend[] => tree.spends.filter((s) => s.role === 'poison')
 
 /** The outputs whose spending ends the factory: channels and stocks. */
-const ends = (state: Exiting, tree: FactoryTree): readonly OutPoint[] => [
-  ...state.clients.map((_, i) => tree.channel(participantAt(i)).outpoint),
+const ends = (state: LspState, tree: FactoryTree): readonly OutPoint[] => [
+  ...everyone(state).map((i) => tree.channel(participantAt(i)).outpoint),
   ...poisons(tree).map((p) => p.prevout.outpoint),
 ]
 
 /** Sent again on every block until it confirms. */
 export function advanceLspExit(step: Builder, context: Context, live: LspLive, height: BlockHeight): void {
   const { state } = step
-  if (state.stage !== 'exiting') return
-  const tree = treeFor(state, context, live)
+  if (!isOnChain(state)) return
+  if (state.exit !== undefined) {
+    const tree = treeFor(state, context, live)
+    publishPaths(step, state, tree, state.exit, context, height)
+    closeChannels(step, state, tree, state.exit)
+  }
+  sweepStocks(step, context, live, height)
+}
+
+function publishPaths(
+  step: Builder,
+  state: OnChain,
+  tree: FactoryTree,
+  exit: LspExit,
+  context: Context,
+  height: BlockHeight,
+): void {
+  const leaving = new Set(exit.clients.map(participantAt))
   for (const spend of exitTransactions(tree)) {
-    if (state.seen[spend.tx.txid] !== undefined) continue
+    if (state.seen[spend.tx.txid] !== undefined || !spend.signers.some((i) => leaving.has(i))) continue
     const parent = spend.prevout.outpoint.txid
     if (parent !== state.funding.txid && state.seen[parent] === undefined) continue
     if (height < readyAt(spend, state.seen[parent])) continue
@@ -94,34 +136,36 @@ export function advanceLspExit(step: Builder, context: Context, live: LspLive, h
     if (signature === undefined) throw new FactoryError('store_corrupt', `the signature of ${spend.id} is missing`)
     step.call({ call: 'broadcast', tx: finalize(spend, signature), txid: spend.tx.txid })
   }
-  closeChannels(step, tree)
-  sweepStocks(step, state, tree, context, height)
 }
 
-function closeChannels(step: Builder, tree: FactoryTree): void {
-  const { state } = step
-  if (state.stage !== 'exiting') return
-  const due = state.clients.flatMap((client, i) => {
+function closeChannels(step: Builder, state: OnChain, tree: FactoryTree, exit: LspExit): void {
+  const due = exit.clients.flatMap((i) => {
+    const client = state.clients[i]
     const { outpoint } = tree.channel(participantAt(i))
-    const { channelId, id } = client
-    const over = state.spent.includes(outPointKey(outpoint))
-    if (channelId === undefined || over || state.seen[outpoint.txid] === undefined) return []
-    return state.closing.includes(channelId) ? [] : [{ peer: id, channelId }]
+    if (client?.channelId === undefined || state.seen[outpoint.txid] === undefined) return []
+    if (state.spent.includes(outPointKey(outpoint)) || exit.closing.includes(client.channelId)) return []
+    return [{ peer: client.id, channelId: client.channelId }]
   })
   if (due.length === 0) return
-  step.to({ ...state, closing: [...state.closing, ...due.map((d) => d.channelId)] })
+  step.to({ ...state, exit: { ...exit, closing: [...exit.closing, ...due.map((d) => d.channelId)] } })
   for (const { peer, channelId } of due) step.call({ call: 'forceClose', peer, channelId })
 }
 
-function sweepStocks(step: Builder, state: Exiting, tree: FactoryTree, context: Context, height: BlockHeight): void {
-  const { script } = state
-  if (script === undefined) return
-  for (const poison of poisons(tree)) {
+/** A stock whose leaf is on chain, by whomever, comes back to the LSP. */
+function sweepStocks(step: Builder, context: Context, live: LspLive, height: BlockHeight): void {
+  const { state } = step
+  if (!isOnChain(state) || Object.keys(state.seen).length === 0) return
+  const script = state.exit?.script
+  for (const poison of poisons(treeFor(state, context, live))) {
     const { outpoint } = poison.prevout
     const leaf = state.seen[outpoint.txid]
     if (leaf === undefined || state.spent.includes(outPointKey(outpoint))) continue
     const ripe = leaf + state.params.stockCsv - 1
     if (height < ripe) continue
+    if (script === undefined) {
+      step.call({ call: 'newScript' })
+      return
+    }
     const feerate = SWEEP_FEERATE * (1 + Math.floor((height - ripe) / SWEEP_PATIENCE))
     const { secretKey, publicKey } = lspKey(state, context)
     const sweep = buildStockSweep({ params: state.params, lspKey: publicKey, poison, script, feerate })
@@ -130,13 +174,26 @@ function sweepStocks(step: Builder, state: Exiting, tree: FactoryTree, context: 
   }
 }
 
+/** After a restart: what was ordered of the host is ordered again. */
+export function resumeExit(step: Builder, context: Context, live: LspLive): void {
+  const { state } = step
+  watchTree(step, context, live)
+  if (state.exit?.script === undefined && state.exit !== undefined) step.call({ call: 'newScript' })
+  for (const c of state.clients)
+    if (c.channelId !== undefined && state.exit?.closing.includes(c.channelId) === true)
+      step.call({ call: 'forceClose', peer: c.id, channelId: c.channelId })
+  advanceLspExit(step, context, live, context.height)
+}
+
 export function onExitScript(step: Builder, script: Uint8Array): void {
-  if (step.state.stage === 'exiting' && step.state.script === undefined) step.to({ ...step.state, script })
+  const { exit } = step.state
+  if (exit?.script === undefined)
+    step.to({ ...step.state, exit: { clients: exit?.clients ?? [], closing: exit?.closing ?? [], script } })
 }
 
 export function onExitConfirmed(step: Builder, context: Context, live: LspLive, id: Txid, height: BlockHeight): void {
   const { state } = step
-  if (state.stage !== 'exiting') return
+  if (!isOnChain(state) || state.seen[id] === height) return
   const spend = exitTransactions(treeFor(state, context, live)).find((s) => s.tx.txid === id)
   if (spend === undefined) return
   step.to({ ...state, seen: { ...state.seen, [id]: height } })
@@ -146,13 +203,13 @@ export function onExitConfirmed(step: Builder, context: Context, live: LspLive, 
 
 export function onExitUnconfirmed(step: Builder, id: Txid): void {
   const { state } = step
-  if (state.stage !== 'exiting' || state.seen[id] === undefined) return
+  if (!isOnChain(state) || state.seen[id] === undefined) return
   step.to({ ...state, seen: Object.fromEntries(Object.entries(state.seen).filter(([txid]) => txid !== id)) })
   step.log('warning', `${id} was reorganised out of the chain`)
 }
 
 export function onExitBroadcast(step: Builder, id: Txid, result: BroadcastResult): void {
-  if (step.state.stage !== 'exiting') return
+  if (step.state.exit === undefined) return
   if (result.accepted) step.log('broadcast', id)
   else
     step.log(
@@ -164,13 +221,15 @@ export function onExitBroadcast(step: Builder, id: Txid, result: BroadcastResult
 /** A channel or a stock is spent: what follows is the host's. When all are, the factory is over. */
 export function onExitSpent(step: Builder, context: Context, live: LspLive, outpoint: OutPoint): void {
   const { state } = step
-  if (state.stage !== 'exiting') return
+  if (!isOnChain(state)) return
   const key = outPointKey(outpoint)
   const keys = ends(state, treeFor(state, context, live)).map(outPointKey)
   if (!keys.includes(key) || state.spent.includes(key)) return
   const spent = [...state.spent, key]
-  step.to({ ...state, spent })
-  if (!keys.every((k) => spent.includes(k))) return
-  step.to({ ...base(step.state), stage: 'exited', funding: state.funding })
+  if (!keys.every((k) => spent.includes(k))) {
+    step.to({ ...state, spent })
+    return
+  }
+  step.to({ ...base(state), spent, stage: 'exited', funding: state.funding })
   step.log('state', 'every channel and stock is spent on chain: the factory is over')
 }

@@ -33,6 +33,16 @@ export interface PeerInfo {
 
 export type ChannelState = 'opening' | 'normal' | 'closing' | 'closed'
 
+/** An HTLC of a channel that is not settled for good yet. */
+export interface PendingHtlc {
+  /** `out`: we offered it; `in`: the peer did. */
+  readonly direction: 'in' | 'out'
+  /** `cltv_expiry`, absolute. */
+  readonly expiry: number
+  /** An incoming one that we have answered (fulfilled or failed), and whose removal the peer has not confirmed. */
+  readonly answered: boolean
+}
+
 export interface HostChannel {
   readonly peer: NodeId
   /** BOLT 2 channel_id, 64 hex characters. */
@@ -40,8 +50,7 @@ export interface HostChannel {
   readonly funding: OutPoint
   readonly capacity: Sat
   readonly ours: Msat
-  /** HTLCs in either direction that are not settled yet. */
-  readonly pendingHtlcs: number
+  readonly htlcs: readonly PendingHtlc[]
   readonly state: ChannelState
   /** The funding output was seen in a block by the host (false for every healthy factory channel). */
   readonly onChain: boolean
@@ -51,8 +60,7 @@ export interface HostChannel {
 
 /** Is the funding script the 2-of-2 of us and this peer? `unknown`: this host can't tell; `why` says so to the operator. */
 export type FundingCheck =
-  | { readonly result: 'ours'; readonly script: Uint8Array }
-  | { readonly result: 'unknown'; readonly why: string }
+  { readonly result: 'ours'; readonly script: Uint8Array } | { readonly result: 'unknown'; readonly why: string }
 
 export interface BroadcastResult {
   readonly accepted: boolean
@@ -152,8 +160,7 @@ export interface HtlcEvent {
 
 /** `failure` is a BOLT 4 failure message in hex (code first), `reason` goes to the log. */
 export type HtlcDecision =
-  | { readonly kind: 'continue' }
-  | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
+  { readonly kind: 'continue' } | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
 
 /** What the host calls. All are idempotent: hosts repeat events after a restart. */
 export interface HostHandlers {

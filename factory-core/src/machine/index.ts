@@ -91,6 +91,8 @@ export type Event =
   | { readonly type: 'spent'; readonly outpoint: OutPoint; readonly by: Txid; readonly height: BlockHeight }
   | { readonly type: 'tip'; readonly height: BlockHeight }
   | { readonly type: 'channelsChanged' }
+  /** Once per block, what the host's channels hold: is an HTLC near its end? */
+  | { readonly type: 'channels'; readonly channels: readonly HostChannel[]; readonly height: BlockHeight }
   /** After a start, once per stored machine: answer what happened meanwhile. */
   | { readonly type: 'resume' }
   /** The store refused the last step's sign records: another signature exists for one of its outpoints. */

@@ -7,7 +7,7 @@ import type { Machine } from './machine.js'
 
 /** The gate of the factory channel `channelId`, if one of `machines` has it. */
 export function gateOf(machines: Iterable<Machine>, channelId: string): GatedChannel | undefined {
-  for (const machine of machines) if (holds(machine, channelId)) return gate(machine)
+  for (const machine of machines) if (holds(machine, channelId)) return gate(machine, channelId)
   return undefined
 }
 
@@ -16,11 +16,19 @@ const holds = (machine: Machine, channelId: string): boolean =>
     ? machine.state.clients.some((c) => c.channelId === channelId)
     : 'channelId' in machine.state && machine.state.channelId === channelId
 
-function gate(machine: Machine): GatedChannel {
+function gate(machine: Machine, channelId: string): GatedChannel {
   const open = machine.state.stage === 'active' ? 'open' : 'shut'
   if (machine.role === 'lsp') {
-    const { instance, earlyWarning, expiry, params } = machine.state
-    return { instance, role: 'lsp', gate: open, earlyWarning, expiry, confirmationMargin: params.confirmationMargin }
+    const { instance, earlyWarning, expiry, params, clients, exit } = machine.state
+    const leaving = exit?.clients.some((i) => clients[i]?.channelId === channelId) === true
+    return {
+      instance,
+      role: 'lsp',
+      gate: leaving ? 'shut' : open,
+      earlyWarning,
+      expiry,
+      confirmationMargin: params.confirmationMargin,
+    }
   }
   const { instance, invite } = machine.state
   return {

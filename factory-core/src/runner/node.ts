@@ -99,6 +99,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
     await node.channelsChanged()
     for (const instance of node.#machines.keys()) node.#dispatch(instance, { type: 'resume' })
     await node.#follower.sync()
+    await node.#lookAtHtlcs()
     return node
   }
 
@@ -170,6 +171,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
   async block(height: BlockHeight): Promise<void> {
     this.height = height
     await this.#follower.sync()
+    await this.#lookAtHtlcs()
   }
 
   async channelsChanged(): Promise<void> {
@@ -293,6 +295,13 @@ export class FactoryNode implements FactoryApi, HostHandlers {
 
   log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {
     return this.deps.store.log(filter)
+  }
+
+  /** One look at the channels per block, for all factories: an HTLC near its end takes its channel on chain. */
+  async #lookAtHtlcs(): Promise<void> {
+    if (![...this.#machines.values()].some((m) => m.state.stage === 'active')) return
+    const channels = await this.deps.host.channels()
+    this.#dispatchAll({ type: 'channels', channels, height: this.height })
   }
 
   // ---- the machines -------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { blocks } from '../../src/units/index.js'
+import { blocks, type InstanceId } from '../../src/units/index.js'
 import { Net, params } from '../simulation/net.js'
 
 const short = { params: { ...params, stockCsv: blocks(30) } }
@@ -45,5 +45,48 @@ describe('the LSP leaves', () => {
     for (const id of net.clients)
       for (const c of net.host(id).mine.values()) expect(net.world.chain.coin(c.funding)).toBeUndefined()
     expect(net.world.chain.height).toBeLessThan(shown.expiry)
+  })
+})
+
+describe('HTLC rule 3 takes a path on chain', () => {
+  const stuck = async (direction: 'in' | 'out', answered: boolean): Promise<{ net: Net; w: number; start: number }> => {
+    const net = await Net.of(4, 5)
+    const instance = await net.active(net.request(short))
+    const w = (await net.show(net.lsp, instance))?.earlyWarning ?? 0
+    const [channel] = [...net.host(net.client(4)).mine.values()]
+    // As the acceptor, the client, sees it.
+    channel?.htlcs.push({ direction, expiry: net.world.chain.height + w + 40, answered })
+    return { net, w, start: net.world.chain.height }
+  }
+  const phases = async (net: Net): Promise<string[]> =>
+    net.phases([...net.disk(net.lsp).machines.keys()][0] as InstanceId)
+
+  it('the client’s own, when what it offered is not settled', async () => {
+    const { net } = await stuck('out', false)
+    await net.world.mine(39)
+    expect(await phases(net)).toEqual(['active', 'active', 'active', 'active', 'active', 'active'])
+    await net.world.mine(1)
+    expect(await phases(net)).toEqual(['active', 'active', 'active', 'active', 'active', 'exiting'])
+  })
+
+  it('that client’s only, when the LSP’s HTLC is not settled; the others stay', async () => {
+    const { net } = await stuck('in', false)
+    net.world.crash(net.client(4))
+    await net.world.mine(40)
+    await net.world.mine(25)
+    const instance = [...net.disk(net.lsp).machines.keys()][0] as InstanceId
+    const shown = await net.show(net.lsp, instance)
+    expect(shown?.phase).toBe('active')
+    expect(shown?.transactions.filter((t) => t.confirmed !== undefined).map((t) => t.id)).toEqual(
+      shown?.transactions
+        .filter((t) => ['static', 'kickoff', 'leaf'].includes(t.role))
+        .map((t) => t.id)
+        .filter((id) => !id.endsWith(':0') || id.startsWith('static')),
+    )
+    const [gone] = [...net.host(net.client(4)).mine.values()]
+    const [kept] = [...net.host(net.client(0)).mine.values()]
+    expect(gone && net.world.chain.coin(gone.funding)).toBeUndefined()
+    expect(net.node(net.lsp).gated(gone?.channelId ?? '')?.gate).toBe('shut')
+    expect(net.node(net.lsp).gated(kept?.channelId ?? '')?.gate).toBe('open')
   })
 })

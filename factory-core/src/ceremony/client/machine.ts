@@ -41,6 +41,7 @@ import {
 } from './forming.js'
 import {
   advanceExit,
+  exitForHtlcs,
   onConfirmed,
   onExitBroadcast,
   onForceCloseFailed,
@@ -137,6 +138,8 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
     case 'tip':
       onTip(step, context, live, event.height)
       return onCloseTip(step, context, event.height)
+    case 'channels':
+      return exitForHtlcs(step, context, live, event.channels, event.height)
     case 'channelsChanged':
       if (step.state.stage === 'stored') step.call({ call: 'channels' })
       return

@@ -1,11 +1,12 @@
 /** From a checked channel to an active factory, and out of it alone, client side. */
 import { FactoryError } from '@ln-factory/tlv'
-import type { BroadcastResult } from '../../host/port.js'
+import type { BroadcastResult, HostChannel } from '../../host/port.js'
+import { mustExit } from '../../htlc/index.js'
 import { nextExitStep, exitSpends } from '../../exit/plan.js'
 import { type Context, type StepBuilder } from '../../machine/index.js'
 import { finalize } from '../../tree/index.js'
 import type { ClientPath } from '../../tree/types.js'
-import { outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
+import { blocks, outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
 import { signatureItem } from '../spend-key.js'
 import type { ClientLive } from './forming.js'
 import { storedPath } from './path.js'
@@ -127,6 +128,22 @@ export function startExit(step: Builder, context: Context, live: ClientLive): vo
   step.to({ ...clientBase(state), ...joined(state), stage: 'exiting', channelId: state.channelId, exit })
   step.log('state', 'exit ordered')
   advanceExit(step, context, live, context.height)
+}
+
+/** An HTLC that must be settled on chain takes our path there, W blocks before its end. */
+export function exitForHtlcs(
+  step: Builder,
+  context: Context,
+  live: ClientLive,
+  channels: readonly HostChannel[],
+  height: BlockHeight,
+): void {
+  const { state } = step
+  if (state.stage !== 'active') return
+  const channel = channels.find((c) => c.channelId === state.channelId)
+  if (channel === undefined || channel.onChain || !mustExit(channel, height, blocks(state.invite.earlyWarning))) return
+  step.log('warning', 'an HTLC must be settled on chain: leaving the factory')
+  startExit(step, context, live)
 }
 
 /** Sent again on every block until it confirms: a mempool may drop it, or may not have had room for it. */

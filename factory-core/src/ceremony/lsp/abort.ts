@@ -61,6 +61,8 @@ export function base(state: LspState): LspBase {
     fundingAmount,
     stepTimeout,
     seen,
+    spent,
+    exit,
     notice,
   } = state
   return {
@@ -75,6 +77,8 @@ export function base(state: LspState): LspBase {
     fundingAmount,
     stepTimeout,
     seen,
+    spent,
+    exit,
     notice,
   }
 }

@@ -16,14 +16,17 @@ import {
 } from '../../close/lsp.js'
 import {
   advanceLspExit,
+  everyone,
   exitAtDeadline,
+  exitForHtlcs,
   onExitBroadcast,
   onExitConfirmed,
   onExitScript,
   onExitSpent,
   onExitUnconfirmed,
+  resumeExit,
   startLspExit,
-  watchExit,
+  watchTree,
 } from '../../exit/lsp.js'
 import { StepBuilder, type Context, type Event, type HostDone, type Step } from '../../machine/index.js'
 import { blockHeight, type BlockHeight, type InstanceId, type NodeId } from '../../units/index.js'
@@ -92,6 +95,8 @@ export function createLsp(instance: InstanceId, request: CreateRequest, height: 
     fundingAmount: plan.fundingAmount,
     stepTimeout: request.stepTimeout,
     seen: {},
+    spent: [],
+    exit: undefined,
     notice: undefined,
   })
   for (const client of step.state.clients) invite(step, client)
@@ -103,6 +108,7 @@ export function stepLsp(state: LspState, live: LspLive, event: Event, context: C
   const step = new StepBuilder(state)
   try {
     onEvent(step, live, event, context)
+    if (state.stage !== 'active' && step.state.stage === 'active') watchTree(step, context, live)
     return step.done()
   } catch (error) {
     if (!(error instanceof FactoryError) || event.type === 'operator') throw error
@@ -166,10 +172,14 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'operator':
       if (event.order.order === 'abort') abort(step, event.order.reason)
       else if (event.order.order === 'close') onCloseOrder(step, live, context, event.order)
-      else if (event.order.order === 'exit') startLspExit(step, context, live, 'ordered by the operator')
+      else if (event.order.order === 'exit')
+        startLspExit(step, context, live, everyone(step.state), 'ordered by the operator')
       break
     case 'spent':
       onExitSpent(step, context, live, event.outpoint)
+      break
+    case 'channels':
+      exitForHtlcs(step, context, live, event.channels, event.height)
       break
     case 'channelsChanged':
       break
@@ -299,22 +309,20 @@ function resume(step: Builder, context: Context, live: LspLive): void {
       watch(step)
       return launch(step, state)
     case 'confirming':
-    case 'active':
       return watch(step)
+    case 'active':
+      watch(step)
+      return resumeExit(step, context, live)
     case 'closing':
       watch(step)
+      resumeExit(step, context, live)
       return resumeClose(step, live, context, undefined)
     case 'aborted':
       if (!state.cleaned) step.call(cleanUp(state))
       return
     case 'exiting':
       watch(step)
-      watchExit(step, context, live)
-      if (state.script === undefined) step.call({ call: 'newScript' })
-      for (const c of state.clients)
-        if (c.channelId !== undefined && state.closing.includes(c.channelId))
-          step.call({ call: 'forceClose', peer: c.id, channelId: c.channelId })
-      return advanceLspExit(step, context, live, context.height)
+      return resumeExit(step, context, live)
     case 'closed':
     case 'exited':
       return

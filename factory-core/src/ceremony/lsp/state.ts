@@ -48,16 +48,8 @@ export type LspStage =
       readonly confirmedAt: BlockHeight | undefined
       readonly close: LspClose
     } & Funded)
-  | ({
-      readonly stage: 'exiting'
-      readonly since: BlockHeight
-      /** Where the stocks go; asked of the host when the exit starts. */
-      readonly script: Uint8Array | undefined
-      /** Channels whose unilateral close was ordered. */
-      readonly closing: readonly string[]
-      /** Channel and stock outputs that were spent in a block, `txid:vout`. */
-      readonly spent: readonly string[]
-    } & Funded)
+  /** Every client is being left. */
+  | ({ readonly stage: 'exiting' } & Funded)
   | ({ readonly stage: 'exited' } & Funded)
   | ({ readonly stage: 'closed'; readonly closeTxid: string } & Funded)
   | {
@@ -70,6 +62,16 @@ export type LspStage =
       /** The host has been told to undo everything, and did. */
       readonly cleaned: boolean
     }
+
+/** Clients that the LSP leaves on chain; the others' channels go on. */
+export interface LspExit {
+  /** Positions in `clients`, ascending. */
+  readonly clients: readonly number[]
+  /** Where the stocks go; asked of the host when the exit starts. */
+  readonly script: Uint8Array | undefined
+  /** Channels whose unilateral close was ordered. */
+  readonly closing: readonly string[]
+}
 
 export interface LspBase {
   readonly v: 1
@@ -86,6 +88,9 @@ export interface LspBase {
   readonly stepTimeout: number
   /** Heights at which transactions of the tree were seen confirmed, by txid. */
   readonly seen: Readonly<Record<string, BlockHeight>>
+  /** Channel and stock outputs that were spent in a block, `txid:vout`. */
+  readonly spent: readonly string[]
+  readonly exit: LspExit | undefined
   readonly notice: string | undefined
 }
 
