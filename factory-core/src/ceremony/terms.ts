@@ -1,5 +1,6 @@
 /** The terms of an invitation: between wire and tree, and whether a client may take them at all. */
 import { FactoryError, type Invite, type WireTreeParams } from '@ln-factory/tlv'
+import type { Context } from '../machine/index.js'
 import type { Policy } from '../runner/api.js'
 import { checkParams, earlyWarning } from '../tree/index.js'
 import type { TreeParams } from '../tree/types.js'
@@ -28,7 +29,7 @@ export function fromWire(p: WireTreeParams): TreeParams {
  * What no policy can allow: terms that contradict themselves or can't work.
  * @throws FactoryError `bad_proposal`, or what `checkParams` throws
  */
-export function checkTerms(invite: Invite, height: BlockHeight): void {
+export function checkTerms(invite: Invite, { height, maxPush }: Pick<Context, 'height' | 'maxPush'>): void {
   const params = fromWire(invite.params)
   checkParams(params)
   if (invite.clients < 1) throw new FactoryError('bad_proposal', 'the LSP invites to a factory without clients')
@@ -42,6 +43,11 @@ export function checkTerms(invite: Invite, height: BlockHeight): void {
     )
   if (invite.push > invite.capacity * 1000n)
     throw new FactoryError('bad_proposal', `push of ${invite.push} msat exceeds the capacity of ${invite.capacity} sat`)
+  if (invite.push > maxPush)
+    throw new FactoryError(
+      'policy_refused',
+      `a push of ${invite.push} msat is more than the ${maxPush} msat that this node survives; pay it after the start`,
+    )
 }
 
 /**

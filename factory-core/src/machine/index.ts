@@ -5,7 +5,7 @@
  * comes before send by construction (DESIGN.md invariant 4). A step whose commit is refused has not happened: none of its
  * effects leaves.
  */
-import type { Payload } from '@ln-factory/tlv'
+import type { ErrorCode, Payload } from '@ln-factory/tlv'
 import type { BroadcastResult, FundingCheck, FundingTx, HostChannel } from '../host/port.js'
 import type { Policy } from '../runner/api.js'
 import type { Item, LogEntry, SignRecord } from '../store/port.js'
@@ -22,6 +22,8 @@ export interface Context {
   /** Unix seconds. */
   readonly now: number
   readonly policy: Policy
+  /** `HostCaps.maxPush`. */
+  readonly maxPush: Msat
   /** Read back what an earlier step stored as an item. */
   readonly item: (key: string) => Uint8Array | undefined
 }
@@ -85,7 +87,7 @@ export type Event =
   | { readonly type: 'disconnected'; readonly peer: NodeId }
   | { readonly type: 'timer'; readonly name: TimerName }
   | { readonly type: 'done'; readonly done: HostDone }
-  | { readonly type: 'failed'; readonly call: HostCall; readonly code: string; readonly error: string }
+  | { readonly type: 'failed'; readonly call: HostCall; readonly code: ErrorCode; readonly error: string }
   | { readonly type: 'confirmed'; readonly txid: Txid; readonly height: BlockHeight }
   | { readonly type: 'unconfirmed'; readonly txid: Txid }
   | { readonly type: 'spent'; readonly outpoint: OutPoint; readonly by: Txid; readonly height: BlockHeight }

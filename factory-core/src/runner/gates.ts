@@ -16,6 +16,9 @@ const holds = (machine: Machine, channelId: string): boolean =>
     ? machine.state.clients.some((c) => c.channelId === channelId)
     : 'channelId' in machine.state && machine.state.channelId === channelId
 
+/** For a channel that may be one of this machine's, and is not known to be. */
+export const shutGate = (machine: Machine): GatedChannel => ({ ...gate(machine, ''), gate: 'shut' })
+
 function gate(machine: Machine, channelId: string): GatedChannel {
   const open = machine.state.stage === 'active' ? 'open' : 'shut'
   if (machine.role === 'lsp') {
@@ -42,8 +45,8 @@ function gate(machine: Machine, channelId: string): GatedChannel {
 }
 
 /**
- * Zero-conf was granted to an LSP, so that a channel with it whose funding is not on chain may be one that no factory
- * backs. Such a channel takes no HTLC unless an active factory holds it (invariant 6).
+ * A channel with a peer of a ceremony whose funding is not on chain may be one that no factory backs: zero-conf was granted to its
+ * LSP, or it was opened and the ceremony given up. It takes no HTLC unless an active factory holds it (invariant 6).
  */
 export class Unbacked {
   #ordinary = new Set<string>()
@@ -59,11 +62,17 @@ export class Unbacked {
   }
 }
 
-/** The machines through which zero-conf was granted to an LSP, ever. */
+/** By peer, the machines through which a channel without confirmations may have come to be, ever. */
 export const granted = (machines: Iterable<Machine>): Map<NodeId, Machine> => {
   const result = new Map<NodeId, Machine>()
   for (const machine of machines) {
-    if (machine.role !== 'client') continue
+    if (machine.role === 'lsp') {
+      // Between the host's work and its answer the channel is there, and this machine does not know which it is.
+      const { clients } = machine.state
+      if (clients.every((c) => c.stored))
+        for (const c of clients) if (c.channelId === undefined) result.set(c.id, machine)
+      continue
+    }
     const { state } = machine
     const before = state.stage === 'invited' || state.stage === 'joining' || state.stage === 'refused'
     if (before || (state.stage === 'accepted' && !state.opened)) continue

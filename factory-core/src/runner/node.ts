@@ -37,7 +37,7 @@ import type {
   Policy,
 } from './api.js'
 import { execute } from './executor.js'
-import { gateOf, granted, Unbacked } from './gates.js'
+import { gateOf, granted, shutGate, Unbacked } from './gates.js'
 import { advance, clientMachine, lspMachine, revive, stepMachine, type Machine } from './machine.js'
 import { Peers } from './peers.js'
 import { loadPolicy, savePolicy } from './policy.js'
@@ -192,7 +192,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
     return this.#waiters.wait(instance, (m) => {
       if (m.role !== 'lsp') return undefined
       if (m.state.stage === 'aborted')
-        throw new FactoryError('aborted', m.state.reason, `factory-show ${instance} tells more.`)
+        throw new FactoryError(m.state.code, m.state.reason, `factory-show ${instance} tells more.`)
       if (m.state.stage !== 'confirming' && m.state.stage !== 'active') return undefined
       const { txid, vout } = m.state.funding
       return { instance, funding: { txid, vout }, fundingAmount: m.state.fundingAmount }
@@ -281,16 +281,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
     if (gate !== undefined || this.#unbacked.isOrdinary(channelId)) return gate
     // Not looked at yet, or zero-conf without a factory behind it. Without any grant there is no such thing.
     const [machine] = granted(this.#machines.values()).values()
-    if (machine?.role !== 'client') return undefined
-    const { instance, invite } = machine.state
-    return {
-      instance,
-      role: 'client',
-      gate: 'shut',
-      earlyWarning: blocks(invite.earlyWarning),
-      expiry: invite.expiry as BlockHeight,
-      confirmationMargin: fromWire(invite.params).confirmationMargin,
-    }
+    return machine === undefined ? undefined : shutGate(machine)
   }
 
   log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {
@@ -371,6 +362,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
       height: this.height,
       now: deps.clock(),
       policy: this.#policy,
+      maxPush: deps.host.caps.maxPush,
       item: (key) => deps.store.item(instance, key),
     }
   }

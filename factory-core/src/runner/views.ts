@@ -238,7 +238,7 @@ function nextSentence(machine: Machine, { expiry, earlyWarning }: FactorySummary
     case 'active':
       return machine.role === 'lsp'
         ? `Close it before height ${lspDeadline(machine.state)}: then this node publishes the whole tree by itself, because from height ${expiry} on the distributions pay everything to the clients.`
-        : `Leave it before height ${expiry - earlyWarning}; from height ${expiry} on the distribution can be published.`
+        : `Leaves by itself when an HTLC comes within ${earlyWarning} blocks of its end; from height ${expiry} on publishes the distribution, which pays at least coverage.`
     case 'closing':
       return 'Waits until all have signed the close and it confirms.'
     case 'exiting':

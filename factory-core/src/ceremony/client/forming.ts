@@ -60,7 +60,7 @@ export function onInvite(step: Builder, context: Context): void {
     `invitation from ${state.lsp}: ${state.invite.capacity} sat, ${state.invite.clients} clients, expiry ${state.invite.expiry}`,
   )
   try {
-    checkTerms(state.invite, context.height)
+    checkTerms(state.invite, context)
     checkPolicy(state.invite, context.policy, context.height)
   } catch (error) {
     if (!(error instanceof FactoryError)) throw error

@@ -1,4 +1,5 @@
 /** A client's machine: which rule answers which event. */
+import { advanceDistribution, closeWhenDistributed } from '../../exit/distribution.js'
 import { clipText, encodePayload, FactoryError, type Invite, type Payload } from '@ln-factory/tlv'
 import {
   onCloseAborted,
@@ -129,6 +130,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       return
     case 'confirmed':
       onConfirmed(step, context, live, event.txid, event.height)
+      closeWhenDistributed(step, context, live)
       return onCloseConfirmed(step, context, event.txid, event.height)
     case 'unconfirmed':
       onUnconfirmed(step, context, live, event.txid)
@@ -137,6 +139,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       return onSpent(step, context, live, event.outpoint)
     case 'tip':
       onTip(step, context, live, event.height)
+      advanceDistribution(step, context, live, event.height)
       return onCloseTip(step, context, event.height)
     case 'channels':
       return exitForHtlcs(step, context, live, event.channels, event.height)
@@ -272,7 +275,7 @@ function onDone(step: Builder, context: Context, live: ClientLive, done: HostDon
     case 'utxo':
       return onFundingOutput(step, context, live, done.output)
     case 'broadcast':
-      return onExitBroadcast(step, done.txid, done.result)
+      return onExitBroadcast(step, context, live, done.txid, done.result)
     default:
       return
   }

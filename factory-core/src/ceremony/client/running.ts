@@ -2,7 +2,7 @@
 import { FactoryError } from '@ln-factory/tlv'
 import type { BroadcastResult, HostChannel } from '../../host/port.js'
 import { mustExit } from '../../htlc/index.js'
-import { nextExitStep, exitSpends } from '../../exit/plan.js'
+import { exitSpends, nextExitStep } from '../../exit/plan.js'
 import { type Context, type StepBuilder } from '../../machine/index.js'
 import { finalize } from '../../tree/index.js'
 import type { ClientPath } from '../../tree/types.js'
@@ -36,7 +36,7 @@ export function watch(step: Builder, context: Context, live: ClientLive): void {
   const path = livePath(state, context, live)
   const since = state.createdAt
   step.effect({ do: 'watchTx', txid: fundingOf(path).txid, since })
-  for (const spend of exitSpends(path)) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
+  for (const spend of path.spends) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
   step.effect({ do: 'watchOutpoint', outpoint: path.channel.outpoint, since })
 }
 
@@ -51,7 +51,7 @@ export function onConfirmed(step: Builder, context: Context, live: ClientLive, i
     step.log('confirmed', `funding at height ${height}`)
     return onTip(step, context, live, height > context.height ? height : context.height)
   }
-  const spend = exitSpends(path).find((s) => s.tx.txid === id)
+  const spend = path.spends.find((s) => s.tx.txid === id)
   if (spend === undefined) return
   step.to({ ...step.state, seen: { ...state.seen, [id]: height } })
   step.log('confirmed', `${spend.id} (${id}) at height ${height}`)
@@ -172,11 +172,17 @@ export function onForceCloseFailed(step: Builder, error: string): void {
   step.to({ ...state, notice, exit: { ...state.exit, channelClosing: false } })
 }
 
-export function onExitBroadcast(step: Builder, id: Txid, result: BroadcastResult): void {
+export function onExitBroadcast(
+  step: Builder,
+  context: Context,
+  live: ClientLive,
+  id: Txid,
+  result: BroadcastResult,
+): void {
   const { state } = step
-  if (state.stage !== 'exiting') return
+  if (!hasPath(state)) return
   if (result.accepted) step.log('broadcast', id)
-  else
+  else if (state.stage === 'exiting' && exitSpends(livePath(state, context, live)).some((s) => s.tx.txid === id))
     step.to({
       ...state,
       notice: `${id} was not accepted, trying again with the next block: ${result.error ?? 'no reason given'}`,

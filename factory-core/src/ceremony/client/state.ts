@@ -39,7 +39,11 @@ export type ClientStage =
       readonly close: ClientClose
     } & Joined)
   | ({ readonly stage: 'exiting'; readonly channelId: string; readonly exit: Exit } & Joined)
-  | ({ readonly stage: 'closed'; readonly how: 'cooperative' | 'exit'; readonly channelId: string } & Joined)
+  | ({
+      readonly stage: 'closed'
+      readonly how: 'cooperative' | 'exit' | 'distribution'
+      readonly channelId: string
+    } & Joined)
   | { readonly stage: 'refused'; readonly reason: string }
   | { readonly stage: 'aborted'; readonly reason: string; readonly channelId: string | undefined }
 

@@ -4,10 +4,13 @@ import { idBytes, type HostCall, type StepBuilder } from '../../machine/index.js
 import type { NodeId } from '../../units/index.js'
 import { isForming, type LspBase, type LspState } from './state.js'
 
-/** @param opens peers with whom an open may be pending: only those are cancelled, another ceremony may open with the others */
+/**
+ * @param why what the operator is told; an error's code too, and `aborted` where there is none
+ * @param opens peers with whom an open may be pending: only those are cancelled, another ceremony may open with the others
+ */
 export function abort(
   step: StepBuilder<LspState>,
-  reason: string,
+  why: string | FactoryError,
   guilty?: NodeId,
   opens: readonly NodeId[] = step.state.clients.filter((c) => c.channelScript !== undefined).map((c) => c.id),
 ): void {
@@ -15,7 +18,8 @@ export function abort(
   if (!isForming(state.stage))
     throw new FactoryError('wrong_state', `the factory is ${state.stage} and can't be aborted`)
   const funding = 'funding' in state ? state.funding : undefined
-  step.to({ ...base(state), stage: 'aborted', reason, guilty, funding, opens, cleaned: false })
+  const { code, message: reason } = typeof why === 'string' ? new FactoryError('aborted', why) : why
+  step.to({ ...base(state), stage: 'aborted', code, reason, guilty, funding, opens, cleaned: false })
   step.log('state', `aborted: ${reason}`)
   for (const client of state.clients) sendAbort(step, client.id, reason)
   step.effect({ do: 'cancelTimer', name: 'step' })

@@ -229,7 +229,7 @@ function guarded(step: Builder, peer: NodeId, check: () => void): boolean {
     return true
   } catch (error) {
     if (!(error instanceof FactoryError)) throw error
-    abort(step, `client ${peer}: ${error.message}`, peer)
+    abort(step, new FactoryError(error.code, `client ${peer}: ${error.message}`), peer)
     return false
   }
 }

@@ -116,7 +116,11 @@ export function stepLsp(state: LspState, live: LspLive, event: Event, context: C
     const failed = new StepBuilder(state)
     const guilty = event.type === 'message' ? event.peer : undefined
     if (isForming(state.stage))
-      abort(failed, guilty === undefined ? error.message : `client ${guilty}: ${error.message}`, guilty)
+      abort(
+        failed,
+        guilty === undefined ? error : new FactoryError(error.code, `client ${guilty}: ${error.message}`),
+        guilty,
+      )
     // Invariant 11: a peer's bad message changes nothing.
     else if (guilty !== undefined) failed.remark(`client ${guilty}: ${error.message}`)
     else failed.to({ ...state, notice: error.message }).log('warning', error.message)
@@ -145,7 +149,8 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       if (event.call.call === 'launch') onLaunchFailed(step, event.error)
       else if (event.call.call === 'cleanUp') step.effect({ do: 'timer', name: 'retry', seconds: 60 })
       else if (step.state.stage === 'closing') onCloseCallFailed(step, event.call, event.error)
-      else if (isForming(step.state.stage)) abort(step, event.error, 'peer' in event.call ? event.call.peer : undefined)
+      else if (isForming(step.state.stage))
+        abort(step, new FactoryError(event.code, event.error), 'peer' in event.call ? event.call.peer : undefined)
       break
     case 'confirmed':
       onConfirmed(step, context, event.txid, event.height)
@@ -191,7 +196,8 @@ function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId,
     case 'accept':
       return onAccept(step, context, live, peer, payload)
     case 'refuse':
-      if (step.state.stage === 'inviting') abort(step, `client ${peer} refused: ${payload.reason}`, peer)
+      if (step.state.stage === 'inviting')
+        abort(step, new FactoryError('policy_refused', `client ${peer} refused: ${payload.reason}`), peer)
       return
     case 'nonces':
       return onNonces(step, live, peer, payload)
@@ -236,14 +242,19 @@ function onDisconnected(step: Builder, peer: NodeId): void {
   const { stage } = step.state
   const pending = stage === 'opening' || stage === 'signing' || stage === 'delivering' || stage === 'completing'
   if (pending && client.channelId === undefined)
-    abort(step, `client ${peer} disconnected while its channel was being opened`, peer)
+    abort(
+      step,
+      new FactoryError('peer_offline', `client ${peer} disconnected while its channel was being opened`),
+      peer,
+    )
 }
 
 function onTimer(step: Builder, context: Context, live: LspLive, name: 'step' | 'retry'): void {
   const { state } = step
   if (name === 'step' && isForming(state.stage)) {
     const silent = waitingFor(state, live)
-    return abort(step, `no answer within ${state.stepTimeout} s from ${silent.join(', ')}`, silent[0])
+    const late = new FactoryError('peer_silent', `no answer within ${state.stepTimeout} s from ${silent.join(', ')}`)
+    return abort(step, late, silent[0])
   }
   if (name === 'step' && state.stage === 'closing') return onCloseTimer(step, live)
   if (name !== 'retry') return

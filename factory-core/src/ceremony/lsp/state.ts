@@ -1,4 +1,5 @@
 /** What the LSP remembers of a factory, as it stands in the store. */
+import type { ErrorCode } from '@ln-factory/tlv'
 import type { FundingTx } from '../../host/port.js'
 import type { LspClose } from '../../close/state.js'
 import type { TreeParams } from '../../tree/types.js'
@@ -54,6 +55,8 @@ export type LspStage =
   | ({ readonly stage: 'closed'; readonly closeTxid: string } & Funded)
   | {
       readonly stage: 'aborted'
+      /** What kind of reason it is, for programs. */
+      readonly code: ErrorCode
       readonly reason: string
       readonly guilty: NodeId | undefined
       readonly funding: FundingTx | undefined

@@ -1,0 +1,76 @@
+/**
+ * At the expiry, whoever is there publishes the distributions: every shared output that is still unspent pays the clients alone. A client
+ * gets its channel's capacity and its stock share, which is never less than its balance, so it does not wait for anybody.
+ */
+import { FactoryError } from '@ln-factory/tlv'
+import type { ClientLive } from '../ceremony/client/forming.js'
+import { fundingOf, livePath } from '../ceremony/client/running.js'
+import { clientBase, joined, type ClientState } from '../ceremony/client/state.js'
+import { signatureItem } from '../ceremony/spend-key.js'
+import type { Context, StepBuilder } from '../machine/index.js'
+import { finalize } from '../tree/index.js'
+import type { ClientPath, Spend } from '../tree/types.js'
+import type { BlockHeight } from '../units/index.js'
+import { exitSpends } from './plan.js'
+
+type Builder = StepBuilder<ClientState>
+type OnChain = Extract<ClientState, { stage: 'active' | 'closing' | 'exiting' }>
+
+const isOnChain = (state: ClientState): state is OnChain =>
+  state.stage === 'active' || state.stage === 'closing' || state.stage === 'exiting'
+
+/** A distribution and the payouts that bring it to us, in order. */
+type Chain = readonly Spend[]
+
+/** `pathIds` order: each distribution is followed by its payouts. */
+function chains(path: ClientPath): Chain[] {
+  const result: Spend[][] = []
+  for (const spend of path.spends) {
+    if (spend.role === 'distribution') result.push([spend])
+    if (spend.role === 'payout') result.at(-1)?.push(spend)
+  }
+  return result
+}
+
+/** Of a stock: what it pays comes on top of the channel, which it does not touch. */
+const isOfStock = (chain: Chain): boolean => chain[0]?.key.path === 'key' && chain[0].key.merkleRoot !== undefined
+
+/** Sent again on every block from the expiry on. What spends an output that is gone is refused by the node, and harmless. */
+export function advanceDistribution(step: Builder, context: Context, live: ClientLive, height: BlockHeight): void {
+  const { state } = step
+  if (!isOnChain(state) || height < state.invite.expiry) return
+  const path = livePath(state, context, live)
+  const funding = fundingOf(path).txid
+  const published = exitSpends(path).some((s) => state.seen[s.tx.txid] !== undefined)
+  for (const chain of chains(path)) {
+    const next = chain.find((s) => state.seen[s.tx.txid] === undefined)
+    if (next === undefined) continue
+    const parent = next.prevout.outpoint.txid
+    // The funding is there until the tree spends it; any other output once its transaction is in a block.
+    if (parent === funding ? published : state.seen[parent] === undefined) continue
+    const signature = context.item(signatureItem(next.id))
+    if (signature === undefined) throw new FactoryError('store_corrupt', `the signature of ${next.id} is missing`)
+    step.call({ call: 'broadcast', tx: finalize(next, signature), txid: next.tx.txid })
+  }
+}
+
+/** Everything below a distributed output has been paid out: our channel can never appear on chain. */
+export function closeWhenDistributed(step: Builder, context: Context, live: ClientLive): void {
+  const { state } = step
+  if (!isOnChain(state)) return
+  const done = chains(livePath(state, context, live)).some(
+    (chain) => !isOfStock(chain) && chain.every((s) => state.seen[s.tx.txid] !== undefined),
+  )
+  if (!done) return
+  const { channelId } = state
+  step.to({
+    ...clientBase(state),
+    ...joined(state),
+    stage: 'closed',
+    how: 'distribution',
+    channelId,
+    notice: undefined,
+  })
+  step.log('state', 'the distribution has paid us')
+  step.call({ call: 'drop', peer: state.lsp, channelId })
+}
