@@ -146,7 +146,7 @@ class Network {
           funding: { txid: id, vout },
           capacity,
           ours: msat(0),
-          pendingHtlcs: 0,
+          htlcs: [],
           state: 'normal',
           onChain: false,
           alias: undefined,

@@ -25,7 +25,8 @@ import { blockHeight, instanceId, nodeId, type InstanceId, type NodeId } from '@
 import { Meter } from './meter.js'
 
 /** What the CPU time is booked to; `store` is everything but the disk, `wire` everything but the encryption. */
-export type LspPhase = 'invite' | 'tree, own nonces' | 'aggregate nonces' | 'sign, combine, verify' | 'channels' | Common
+export type LspPhase =
+  'invite' | 'tree, own nonces' | 'aggregate nonces' | 'sign, combine, verify' | 'channels' | Common
 export type ClientPhase = 'accept' | 'path, own nonces' | 'sign' | 'verify' | 'channel' | Common
 type Common = 'wire' | 'store'
 
