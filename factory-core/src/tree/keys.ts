@@ -6,6 +6,7 @@ import type { ParticipantIndex } from '../units/index.js'
 
 export class FactoryKeys {
   readonly #aggregator = new KeyAggregator()
+  readonly #made = new Map<string, KeyAggregate>()
 
   /**
    * @param keys compressed, of all participants, LSP first
@@ -40,6 +41,12 @@ export class FactoryKeys {
    * @throws FactoryError `bad_key` when a key is no point of the curve
    */
   aggregate(signers: readonly ParticipantIndex[]): KeyAggregate {
-    return this.#aggregator.aggregate(signers.map((index) => this.key(index)))
+    const id = signers.join()
+    let made = this.#made.get(id)
+    if (made === undefined) {
+      made = this.#aggregator.aggregate(signers.map((index) => this.key(index)))
+      this.#made.set(id, made)
+    }
+    return made
   }
 }
