@@ -1,3 +1,4 @@
+import { bytesToHex } from '@noble/hashes/utils.js'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { FactoryError } from '@ln-factory/tlv'
@@ -166,6 +167,41 @@ describe('a hostile LSP', () => {
     expect(refused(changed('poison:', grow(1n)))).toMatch(/^bad_proposal.*instead of 20000/)
   })
 
+  test.each(['dist:funding', 'dist:stock'])(
+    'pays the client in %s to the satoshi what it must, and not one less',
+    (prefix) => {
+      const small = treeOf(8)
+      const me = pathSpecOf(small, participantIndex(3))
+      const least = prefix === 'dist:stock' ? me.params.stockPerClient : me.self.capacity + me.params.stockPerClient
+      const step = small.pathIds(me.client).findIndex((id) => id.startsWith(prefix))
+      const script = bytesToHex(me.self.payoutScript)
+      const paid = buildPath(me).spends[step]?.tx.outputs.find((o) => bytesToHex(o.script) === script)?.amount ?? 0n
+      expect(paid).toBeGreaterThan(least)
+      const taking = (amount: bigint): PathSpec => ({
+        ...me,
+        siblings: me.siblings.map((list, s) => (s === step ? grow(amount)(list) : list)),
+      })
+      expect(refused(taking(paid - least))).toBe('accepted')
+      expect(refused(taking(paid - least + 1n))).toMatch(/^bad_proposal.*pays this client/)
+    },
+  )
+
+  test('moves money between siblings to where it must not be', () => {
+    const leaf = ids.findIndex((id) => id.startsWith('leaf:'))
+    const shift = (from: number, to: number, amount: bigint) => (list: readonly TxOutput[]) =>
+      list.map((o, i) => ({ ...o, amount: sat(o.amount + (i === to ? amount : 0n) - (i === from ? amount : 0n)) }))
+    // Three channels and the other stock: the sum stays what it was.
+    expect(spec.siblings[leaf]?.length).toBe(4)
+    expect(refused(changed('leaf:', shift(3, 0, 1n)))).toMatch(/^bad_proposal.*stock/)
+    expect(refused(changed('leaf:', shift(0, 3, 1n)))).toMatch(/^bad_proposal.*stock/)
+    expect(refused(changed('leaf:', shift(0, 1, 90_000n)))).toBe('accepted')
+    expect(refused(changed('leaf:', shift(0, 1, 90_001n)))).toMatch(/^bad_proposal.*channel of only 9999/)
+    const share = spec.params.stockPerClient
+    expect(refused(changed('dist:stock', (list) => list.map((o) => ({ ...o, amount: share }))))).toBe('accepted')
+    const less = sat(share - 1n)
+    expect(refused(changed('dist:stock', (list) => list.map((o) => ({ ...o, amount: less }))))).toMatch(/^bad_proposal/)
+  })
+
   test('hides money in dust, or in scripts that do not relay', () => {
     const set = (out: Partial<TxOutput>) => (list: readonly TxOutput[]) => list.map((o) => ({ ...o, ...out }))
     expect(refused(changed('dist:funding', set({ amount: sat(DUST - 1n) })))).toMatch(/^bad_proposal.*dust/)
@@ -227,6 +263,11 @@ describe('invariant 11: the LSP’s own mistakes', () => {
     [
       'a funding amount that is off by one',
       { ...spec, funding: { ...spec.funding, amount: sat(spec.funding.amount - 1n) } },
+      'bad_amount',
+    ],
+    [
+      'a satoshi too many',
+      { ...spec, funding: { ...spec.funding, amount: sat(spec.funding.amount + 1n) } },
       'bad_amount',
     ],
     ['a channel too small', withFirst({ capacity: sat(9_999) }), 'bad_amount'],
