@@ -4,7 +4,7 @@ import { expectFreshStart, expectWhole } from '../simulation/checks.js'
 import { Net } from '../simulation/net.js'
 
 /** Longer runs: LN_FACTORY_SEEDS=20 kills at each commit in 20 orders of events. */
-const seeds = Number(process.env.LN_FACTORY_SEEDS ?? '1')
+const seeds = Number(process.env['LN_FACTORY_SEEDS'] ?? '1')
 
 async function killed(seed: number, victim: (net: Net) => NodeId, at: number, when: 'before' | 'after', both: boolean) {
   const net = await Net.of(seed, 2)

@@ -3,7 +3,7 @@ import type { Payload } from '@ln-factory/tlv'
 import { expectFreeCoins, expectFreshStart, expectWhole } from '../simulation/checks.js'
 import { Net, payloadOf } from '../simulation/net.js'
 
-const seeds = Number(process.env.LN_FACTORY_SEEDS ?? '1')
+const seeds = Number(process.env['LN_FACTORY_SEEDS'] ?? '1')
 
 describe('a client that goes silent', () => {
   it.each(['accept', 'nonces', 'partial_signatures', 'stored', 'channel_ready'] as const)(
@@ -91,7 +91,7 @@ describe.each(Array.from({ length: seeds }, (_, i) => i + 1))('messages, order o
 })
 
 describe('every order of events', () => {
-  const orders = Number(process.env.LN_FACTORY_SEEDS ?? '1') * 4
+  const orders = Number(process.env['LN_FACTORY_SEEDS'] ?? '1') * 4
   it.each([1, 2, 3, 4, 5])('of %i clients ends all-active', async (clients) => {
     for (let seed = 1; seed <= orders; seed++) {
       const net = await Net.of(1000 * clients + seed, clients)

@@ -44,6 +44,11 @@ export class SimChain {
     return this.#coins.get(outPointKey(outpoint))
   }
 
+  /** In a block, or waiting for one. */
+  transaction(txid: string): Uint8Array | undefined {
+    return [...this.#blocks.flatMap((b) => b.txs), ...this.#mempool].find((e) => e.tx.txid === txid)?.raw
+  }
+
   /** A coin out of nothing, for wallets. */
   mint(outpoint: OutPoint, amount: Sat, script: Uint8Array): void {
     const coin = { amount, script, height: 0 }

@@ -215,7 +215,9 @@ export class SimHost implements Host {
       funding: c.funding,
       capacity: c.capacity,
       ours: c.acceptor === this.nodeId ? c.balance : msat(c.capacity * 1000n - c.balance),
-      htlcs: c.htlcs.map((h) => (this.nodeId === c.acceptor ? h : { ...h, direction: h.direction === 'in' ? 'out' : 'in' })),
+      htlcs: c.htlcs.map((h) =>
+        this.nodeId === c.acceptor ? h : { ...h, direction: h.direction === 'in' ? 'out' : 'in' },
+      ),
       state: 'normal',
       onChain: this.world.chain.coin(c.funding)?.height !== undefined,
       alias: undefined,
