@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { FactoryNetwork, until, type ClosedFactory, type CreatedFactory, type Lightningd } from '../src/network/index.js'
+import {
+  FactoryNetwork,
+  until,
+  type ClosedFactory,
+  type CreatedFactory,
+  type Lightningd,
+} from '../src/network/index.js'
 import { describeWithLightningd } from './gate.js'
 
 const CAPACITY = 1_000_000
@@ -20,8 +26,8 @@ describeWithLightningd('one LSP and eight clients', () => {
     net = await FactoryNetwork.start(8)
     ;[outside] = (await net.network.add(['outside'])) as [Lightningd]
     await net.network.fund(outside, 20_000_000)
-    await net.network.openChannel(outside, net.lsp, 2_000_000)
-    await net.network.openChannel(outside, net.lsp, 2_000_000)
+    await net.network.openChannel(outside, net.lsp, 700_000)
+    await net.network.openChannel(outside, net.lsp, 700_000)
   })
   afterAll(() => (net as FactoryNetwork | undefined)?.stop())
 
@@ -41,8 +47,9 @@ describeWithLightningd('one LSP and eight clients', () => {
   it('takes payments from outside, in one part and in several', async () => {
     for (const client of net.clients) await pay(outside, await net.invoice(client, 50_000_000), 'pay')
     const [first] = net.clients as [Lightningd]
-    // Neither ordinary channel can carry the larger one alone once both have been used.
-    await pay(outside, await net.invoice(first, 800_000_000), 'pay')
+    // More than either ordinary channel holds.
+    const { parts } = await outside.call('pay', { bolt11: await net.invoice(first, 800_000_000) })
+    expect(parts).toBeGreaterThan(1)
     expect(await net.balance(first, factory.instance_id)).toBe(850_000_000)
   })
 
@@ -105,5 +112,21 @@ describeWithLightningd('other sizes', () => {
     await net.network.mine(1)
     await net.inPhase(factory.instance_id, 'closed', [net.lsp, ...clients])
     expect(closed.to_us_sat + closed.fee_sat).toBe(factory.funding_sat)
+  })
+
+  it('pays in parts over the channels of two factories', async () => {
+    const [payer, payee] = net.clients.slice(0, 2) as [Lightningd, Lightningd]
+    await net.create([payer, payee])
+    await net.create([payer, payee])
+    for (const msat of [700_000_000, 700_000_000]) {
+      const { status } = await net.lsp.call('pay', { bolt11: await net.invoice(payer, msat) })
+      expect(status).toBe('complete')
+    }
+    await net.network.settled()
+    // More than either channel holds, on both sides.
+    const bolt11 = await net.invoice(payee, 1_100_000_000)
+    const paid = (await payer.call('factory-pay', { bolt11 })) as unknown as { status: string; parts: number }
+    expect(paid.status).toBe('complete')
+    expect(paid.parts).toBeGreaterThan(1)
   })
 })
