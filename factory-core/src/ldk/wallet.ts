@@ -1,0 +1,120 @@
+/** Coins for fundings, and where money goes that leaves the channels. */
+import { hex } from '@scure/base'
+import { FactoryError } from '@ln-factory/tlv'
+import { Address, NETWORK, OutScript, TEST_NETWORK } from '@scure/btc-signer'
+import type { FundingTx } from '../host/port.js'
+import { txid, type Sat } from '../units/index.js'
+import { Bitcoin, field, integer, rpcCode, text, words, type BitcoindRpc } from './bitcoind.js'
+import type { LdkNetwork } from './wasm.js'
+
+/** The money side of the host port; `fundingBroadcast` and the rest owe what `host/port.ts` says. */
+export interface LdkWallet {
+  newScript(): Promise<Uint8Array>
+  fundingPrepare(script: Uint8Array, amount: Sat): Promise<FundingTx>
+  fundingRelease(funding: FundingTx): Promise<void>
+  fundingBroadcast(funding: FundingTx): Promise<void>
+}
+
+const PREFIX: Readonly<Record<LdkNetwork, typeof NETWORK>> = {
+  regtest: { ...TEST_NETWORK, bech32: 'bcrt' },
+  signet: TEST_NETWORK,
+  testnet: TEST_NETWORK,
+}
+
+/** RPC_WALLET_INSUFFICIENT_FUNDS; the general wallet error -4 says it in words only. */
+const INSUFFICIENT = -6
+/** sat/vB of the funding transaction, when bitcoind can't estimate. */
+const FALLBACK_FEERATE = 2
+
+/** A wallet of bitcoind's own. Its reservations are persistent locks: they hold over restarts of bitcoind, and of us. */
+export class BitcoindWallet implements LdkWallet {
+  private readonly chain: Bitcoin
+  private readonly addresses: ReturnType<typeof Address>
+
+  /** @param rpc at the wallet's endpoint */
+  constructor(
+    private readonly rpc: BitcoindRpc,
+    network: LdkNetwork,
+  ) {
+    this.chain = new Bitcoin(rpc)
+    this.addresses = Address(PREFIX[network])
+  }
+
+  async newScript(): Promise<Uint8Array> {
+    const address = text('getnewaddress', await this.rpc.call('getnewaddress', ['', 'bech32m']))
+    return OutScript.encode(this.addresses.decode(address))
+  }
+
+  async fundingPrepare(script: Uint8Array, amount: Sat): Promise<FundingTx> {
+    const address = this.addresses.encode(OutScript.decode(script))
+    const outputs = [{ [address]: btc(amount) }]
+    const options = {
+      lockUnspents: true,
+      changePosition: 1,
+      add_inputs: true,
+      include_unsafe: false,
+      change_type: 'bech32m',
+      fee_rate: await this.feerate(),
+    }
+    const reply = await this.rpc.call('walletcreatefundedpsbt', [[], outputs, 0, options]).catch((error: unknown) => {
+      if (rpcCode(error) === INSUFFICIENT || /insufficient funds/i.test(words(error)))
+        throw new FactoryError('insufficient_funds', `the wallet can't fund ${amount} sat: ${words(error)}`)
+      throw error
+    })
+    const psbt = text('walletcreatefundedpsbt', field('walletcreatefundedpsbt', reply, 'psbt'))
+    const decoded = await this.decode(psbt)
+    // The lock of the call itself would end with bitcoind's process.
+    await this.rpc.call('lockunspent', [true, decoded.inputs])
+    await this.rpc.call('lockunspent', [false, decoded.inputs, true])
+    return { psbt, txid: txid(decoded.txid), vout: 0 }
+  }
+
+  async fundingRelease(funding: FundingTx): Promise<void> {
+    for (const input of (await this.decode(funding.psbt)).inputs)
+      await this.rpc.call('lockunspent', [true, [input]]).catch((error: unknown) => {
+        // Not locked, or spent: free either way.
+        if (rpcCode(error) === undefined) throw error
+      })
+  }
+
+  async fundingBroadcast(funding: FundingTx): Promise<void> {
+    const known = await this.rpc.call('gettransaction', [funding.txid]).then(
+      (reply) => integer('gettransaction', field('gettransaction', reply, 'confirmations')),
+      () => undefined,
+    )
+    if (known !== undefined && known > 0) return
+    const signed = await this.rpc.call('walletprocesspsbt', [funding.psbt])
+    const final = await this.rpc.call('finalizepsbt', [text('walletprocesspsbt', field('walletprocesspsbt', signed, 'psbt'))])
+    if (field('finalizepsbt', final, 'complete') !== true)
+      throw new FactoryError('host_failed', `the wallet could not sign funding ${funding.txid}`)
+    const raw = text('finalizepsbt', field('finalizepsbt', final, 'hex'))
+    const id = field('decoderawtransaction', await this.rpc.call('decoderawtransaction', [raw]), 'txid')
+    if (id !== funding.txid)
+      throw new FactoryError('host_failed', `signing changed the txid of funding ${funding.txid}`)
+    const { accepted, error } = await this.chain.broadcast(hex.decode(raw))
+    if (!accepted) throw new FactoryError('host_failed', `funding ${funding.txid} was refused: ${error ?? ''}`)
+  }
+
+  /** sat/vB for six blocks. */
+  private async feerate(): Promise<number> {
+    const reply = await this.rpc.call('estimatesmartfee', [6])
+    const rate = field('estimatesmartfee', reply, 'feerate')
+    return typeof rate === 'number' ? Math.max(1, Math.round(rate * 1e5)) : FALLBACK_FEERATE
+  }
+
+  private async decode(psbt: string): Promise<{ txid: string; inputs: { txid: string; vout: number }[] }> {
+    const tx = field('decodepsbt', await this.rpc.call('decodepsbt', [psbt]), 'tx')
+    const vin = field('decodepsbt', tx, 'vin')
+    if (!Array.isArray(vin)) throw new FactoryError('host_failed', 'bitcoind decoded a PSBT without inputs')
+    return {
+      txid: text('decodepsbt', field('decodepsbt', tx, 'txid')),
+      inputs: vin.map((input: unknown) => ({
+        txid: text('decodepsbt', field('decodepsbt', input, 'txid')),
+        vout: integer('decodepsbt', field('decodepsbt', input, 'vout')),
+      })),
+    }
+  }
+}
+
+/** With all eight digits, so that no binary fraction is rounded. */
+const btc = (amount: Sat): string => `${amount / 100_000_000n}.${String(amount % 100_000_000n).padStart(8, '0')}`
