@@ -11,7 +11,7 @@ import { idBytes, type Context, type HostCall, type OperatorOrder, type StepBuil
 import { buildClose, closeOutputs, finalize, type FactoryKeys } from '../tree/index.js'
 import type { Spend, TxOutput } from '../tree/types.js'
 import { blockHeight, floorSat, msat, type BlockHeight, type NodeId, type Txid } from '../units/index.js'
-import { CLOSE_SPEND_ID, CLOSE_TX_ITEM, type LspClose } from './state.js'
+import { CLOSE_SPEND_ID, CLOSE_TX_ITEM, type LspClose, type SignedLspClose } from './state.js'
 
 type Builder = StepBuilder<LspState>
 type Closing = Extract<LspState, { stage: 'closing' }>
@@ -202,14 +202,25 @@ export function onCloseBroadcast(step: Builder, result: BroadcastResult): void {
   }
 }
 
-const signedClose = (state: LspState): Extract<LspClose, { step: 'signed' }> | undefined =>
-  state.stage === 'closing' && state.close.step === 'signed' ? state.close : undefined
+function signedClose(state: LspState): SignedLspClose | undefined {
+  if (state.stage === 'exiting') return state.exit?.close
+  return state.stage === 'closing' && state.close.step === 'signed' ? state.close : undefined
+}
 
 export function onCloseConfirmed(step: Builder, context: Context, txid: Txid, height: BlockHeight): void {
   const { state } = step
   const close = signedClose(state)
-  if (state.stage !== 'closing' || close?.txid !== txid) return
-  step.to({ ...state, close: { ...close, accepted: true, confirmedAt: height }, notice: undefined })
+  if ((state.stage !== 'closing' && state.stage !== 'exiting') || close?.txid !== txid) return
+  step.to({
+    ...base(state),
+    stage: 'closing',
+    funding: state.funding,
+    // The close was faster than an exit that was under way: the tree can't appear any more.
+    exit: undefined,
+    confirmedAt: state.stage === 'closing' ? state.confirmedAt : undefined,
+    close: { ...close, accepted: true, confirmedAt: height },
+    notice: undefined,
+  })
   step.log('confirmed', `cooperative close at height ${height}`)
   onCloseTip(step, context, blockHeight(Math.max(height, context.height)))
 }

@@ -18,17 +18,19 @@ export type LspClose =
       /** An aggregated nonce has left: partial signatures may exist, and only these amounts can ever be signed. */
       readonly binding: boolean
     }
-  | {
-      readonly step: 'signed'
-      readonly txid: Txid
-      readonly fee: Sat
-      readonly ours: Sat
-      readonly vsize: number
-      /** The chain's mempool took it. */
-      readonly accepted: boolean
-      /** Of the close. */
-      readonly confirmedAt: BlockHeight | undefined
-    }
+  | SignedLspClose
+
+export interface SignedLspClose {
+  readonly step: 'signed'
+  readonly txid: Txid
+  readonly fee: Sat
+  readonly ours: Sat
+  readonly vsize: number
+  /** The chain's mempool took it. */
+  readonly accepted: boolean
+  /** Of the close. */
+  readonly confirmedAt: BlockHeight | undefined
+}
 
 interface Proposal {
   /** msat. */

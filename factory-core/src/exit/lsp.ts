@@ -12,7 +12,7 @@ import type { BroadcastResult, HostChannel } from '../host/port.js'
 import { latestExpiry, mustExit } from '../htlc/index.js'
 import type { Context, StepBuilder } from '../machine/index.js'
 import { signSchnorr } from '../signing/index.js'
-import { buildStockSweep, finalize, finalizeStockSweep } from '../tree/index.js'
+import { buildStockSweep, finalize, finalizeStockSweep, type StockSweep } from '../tree/index.js'
 import type { FactoryTree, Spend } from '../tree/types.js'
 import { blockHeight, outPointKey, type BlockHeight, type OutPoint, type Txid } from '../units/index.js'
 import { readyAt } from './plan.js'
@@ -24,6 +24,7 @@ type OnChain = Extract<LspState, { stage: 'active' | 'closing' | 'exiting' }>
 /** sat per 1000 vB of a stock's sweep; grows by as much for every `SWEEP_PATIENCE` blocks that it waits. */
 const SWEEP_FEERATE = 2000
 const SWEEP_PATIENCE = 6
+const MAX_SWEEP_FEERATE = 200_000
 
 const isChild = (s: Spend): boolean => s.role === 'static' || s.role === 'kickoff' || s.role === 'leaf'
 const isOnChain = (state: LspState): state is OnChain =>
@@ -49,7 +50,8 @@ export function startLspExit(
   const before = state.exit?.clients ?? []
   const clients = [...new Set([...before, ...leaving])].sort((a, b) => a - b)
   if (clients.length === before.length) return
-  const exit: LspExit = { script: state.exit?.script, closing: state.exit?.closing ?? [], clients }
+  const close = state.stage === 'closing' && state.close.step === 'signed' ? state.close : state.exit?.close
+  const exit: LspExit = { script: state.exit?.script, closing: state.exit?.closing ?? [], clients, close }
   const { funding } = state
   // A close that is not signed by all yet can't win against a published tree; a signed one may still confirm.
   if (clients.length === state.clients.length) step.to({ ...base(state), exit, stage: 'exiting', funding })
@@ -64,7 +66,8 @@ export const everyone = (state: LspState): number[] => state.clients.map((_, i) 
 /** The LSP acts by itself when nobody did: doing nothing until the expiry would give everything away. */
 export function exitAtDeadline(step: Builder, context: Context, live: LspLive, height: BlockHeight): void {
   const { state } = step
-  const signed = state.stage === 'closing' && state.close.step === 'signed'
+  // A signed close is sent again with every block and needs no help, unless somebody's path took the funding from it.
+  const signed = state.stage === 'closing' && state.close.step === 'signed' && Object.keys(state.seen).length === 0
   if ((state.stage === 'active' || state.stage === 'closing') && !signed && height >= lspDeadline(state))
     startLspExit(step, context, live, everyone(state), `the deadline at height ${lspDeadline(state)} has come`)
 }
@@ -168,7 +171,10 @@ function sweepStocks(step: Builder, context: Context, live: LspLive, height: Blo
     }
     const feerate = SWEEP_FEERATE * (1 + Math.floor((height - ripe) / SWEEP_PATIENCE))
     const { secretKey, publicKey } = lspKey(state, context)
-    const sweep = buildStockSweep({ params: state.params, lspKey: publicKey, poison, script, feerate })
+    const sweep = affordable(feerate, (f) =>
+      buildStockSweep({ params: state.params, lspKey: publicKey, poison, script, feerate: f }),
+    )
+    if (sweep === undefined) continue
     const signature = signSchnorr({ secretKey, message: sweep.sighash, aux: context.entropy(32) })
     step.call({ call: 'broadcast', tx: finalizeStockSweep(sweep, signature), txid: sweep.tx.txid })
   }
@@ -185,10 +191,30 @@ export function resumeExit(step: Builder, context: Context, live: LspLive): void
   advanceLspExit(step, context, live, context.height)
 }
 
+/** The highest feerate up to the wanted one that the stock can pay. A stock that can pay none must not hold up the rest. */
+function affordable(feerate: number, build: (feerate: number) => StockSweep): StockSweep | undefined {
+  for (let f = Math.min(feerate, MAX_SWEEP_FEERATE); f >= SWEEP_FEERATE; f -= SWEEP_FEERATE) {
+    try {
+      return build(f)
+    } catch (error) {
+      if (!(error instanceof FactoryError) || error.code !== 'insufficient_funds') throw error
+    }
+  }
+  return undefined
+}
+
 export function onExitScript(step: Builder, script: Uint8Array): void {
   const { exit } = step.state
-  if (exit?.script === undefined)
-    step.to({ ...step.state, exit: { clients: exit?.clients ?? [], closing: exit?.closing ?? [], script } })
+  if (exit?.script !== undefined) return
+  step.to({ ...step.state, exit: { clients: [], closing: [], close: undefined, ...exit, script } })
+}
+
+/** The host could not: it is asked again with the next block. */
+export function onForceCloseFailed(step: Builder, channelId: string, error: string): void {
+  const { exit } = step.state
+  if (exit === undefined) return
+  const notice = `channel ${channelId} could not be closed, trying again with the next block: ${error}`
+  step.to({ ...step.state, notice, exit: { ...exit, closing: exit.closing.filter((id) => id !== channelId) } })
 }
 
 export function onExitConfirmed(step: Builder, context: Context, live: LspLive, id: Txid, height: BlockHeight): void {

@@ -90,3 +90,64 @@ describe('HTLC rule 3 takes a path on chain', () => {
     expect(net.node(net.lsp).gated(kept?.channelId ?? '')?.gate).toBe('open')
   })
 })
+
+describe('a close that all have signed, and an exit', () => {
+  const closing = async (): Promise<{ net: Net; instance: InstanceId }> => {
+    const net = await Net.of(21, 5)
+    const instance = await net.active(net.request({ ...short, lifetime: blocks(400) }))
+    // Nobody's node has room for the close.
+    for (const id of net.all) {
+      const host = net.host(id)
+      const broadcast = host.broadcast.bind(host)
+      host.broadcast = (tx) =>
+        net.world.chain.height < 205 ? Promise.resolve({ accepted: false, error: 'fee too low' }) : broadcast(tx)
+    }
+    void net
+      .node(net.lsp)
+      .close(instance, 1000)
+      .catch(() => undefined)
+    await net.world.run()
+    expect((await net.show(net.lsp, instance))?.phase).toBe('closing')
+    return { net, instance }
+  }
+
+  it('the close wins: everyone ends closed', async () => {
+    const { net, instance } = await closing()
+    const exiting = net.node(net.lsp).exit(instance)
+    await net.world.run()
+    await exiting
+    expect((await net.show(net.lsp, instance))?.phase).toBe('exiting')
+    net.host(net.lsp).broadcast = () => Promise.resolve({ accepted: false, error: 'fee too low' })
+    await net.world.mine(6)
+    expect(new Set(await net.phases(instance))).toEqual(new Set(['closed']))
+  })
+
+  it('a client’s path wins: the LSP still leaves before the expiry', async () => {
+    const { net, instance } = await closing()
+    const leaver = net.client(0)
+    await net.node(leaver).exit(instance)
+    for (const id of net.all)
+      if (id !== leaver) net.host(id).broadcast = () => Promise.resolve({ accepted: false, error: '' })
+    await net.world.mine(6)
+    const shown = await net.show(net.lsp, instance)
+    if (shown === undefined) throw new Error('no factory')
+    expect(shown.transactions.some((t) => t.confirmed !== undefined)).toBe(true)
+    const deadline = shown.expiry - shown.earlyWarning - shown.params.confirmationMargin
+    await net.world.mine(deadline - net.world.chain.height)
+    expect((await net.show(net.lsp, instance))?.phase).toBe('exiting')
+  })
+
+  it('a host that can not close a channel at first is asked again', async () => {
+    const net = await Net.of(22, 2)
+    const instance = await net.active(net.request(short))
+    const host = net.host(net.lsp)
+    const forceClose = host.forceClose.bind(host)
+    let asked = 0
+    host.forceClose = (...args) => (++asked > 3 ? forceClose(...args) : Promise.reject(new Error('busy')))
+    const exiting = net.node(net.lsp).exit(instance)
+    await net.world.run()
+    await exiting
+    await net.world.mine(90)
+    expect((await net.show(net.lsp, instance))?.phase).toBe('exited')
+  })
+})

@@ -24,6 +24,7 @@ import {
   onExitScript,
   onExitSpent,
   onExitUnconfirmed,
+  onForceCloseFailed,
   resumeExit,
   startLspExit,
   watchTree,
@@ -148,6 +149,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'failed':
       if (event.call.call === 'launch') onLaunchFailed(step, event.error)
       else if (event.call.call === 'cleanUp') step.effect({ do: 'timer', name: 'retry', seconds: 60 })
+      else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.call.channelId, event.error)
       else if (step.state.stage === 'closing') onCloseCallFailed(step, event.call, event.error)
       else if (isForming(step.state.stage))
         abort(step, new FactoryError(event.code, event.error), 'peer' in event.call ? event.call.peer : undefined)

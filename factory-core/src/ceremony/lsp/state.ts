@@ -1,7 +1,7 @@
 /** What the LSP remembers of a factory, as it stands in the store. */
 import type { ErrorCode } from '@ln-factory/tlv'
 import type { FundingTx } from '../../host/port.js'
-import type { LspClose } from '../../close/state.js'
+import type { LspClose, SignedLspClose } from '../../close/state.js'
 import type { TreeParams } from '../../tree/types.js'
 import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, Sat } from '../../units/index.js'
 
@@ -74,6 +74,8 @@ export interface LspExit {
   readonly script: Uint8Array | undefined
   /** Channels whose unilateral close was ordered. */
   readonly closing: readonly string[]
+  /** A cooperative close that all have signed: it may still confirm instead of the tree. */
+  readonly close: SignedLspClose | undefined
 }
 
 export interface LspBase {
