@@ -1,6 +1,7 @@
 /**
  * A whole ceremony in one process, from the invitation to the broadcast of the funding: the real machines, the real messages, the
- * real stores in memory; only the Lightning hosts are played. Messages are delivered one after the other.
+ * real stores in memory; only the Lightning hosts are played, and most clients where there are very many. Messages are
+ * delivered one after the other.
  */
 import { randomBytes } from 'node:crypto'
 import { decodePayload, decodeFactoryMessage, type Payload } from '@ln-factory/tlv'
@@ -10,6 +11,7 @@ import { buildTree, decodeTx, defaultParams, txidBytes } from '@ln-factory/core/
 import { blocks, msat, participantIndex, sat, txid, type NodeId } from '@ln-factory/core/units'
 import { max, median, Meter } from './meter.js'
 import { ClientParty, LspParty, type ClientPhase, type LspPhase } from './party.js'
+import { Puppet } from './puppet.js'
 
 export const CAPACITY = sat(1_000_000)
 
@@ -25,6 +27,8 @@ export interface CeremonyResult {
   readonly clients: number
   /** Milliseconds of CPU. */
   readonly lsp: { readonly total: number; of(phase: LspPhase): number; readonly treeAlone: number }
+  /** The others are puppets: their cost is not measured. */
+  readonly realClients: number
   readonly client: {
     readonly median: number
     readonly max: number
@@ -42,6 +46,13 @@ export interface CeremonyResult {
   readonly fundingAmount: bigint
 }
 
+/** Up to so many clients all are real; beyond, every so manieth is, and the others are puppets. */
+const ALL_REAL = 127
+const SAMPLE = 32
+const isReal = (position: number, count: number): boolean => count <= ALL_REAL || position % SAMPLE === 0
+
+type Client = ClientParty | Puppet
+
 interface Delivery {
   readonly from: NodeId
   readonly to: NodeId
@@ -50,14 +61,16 @@ interface Delivery {
 
 class Network {
   readonly lsp = new LspParty('the LSP')
-  readonly clients: readonly ClientParty[]
-  readonly #byId: ReadonlyMap<NodeId, ClientParty>
+  readonly clients: readonly Client[]
+  readonly #byId: ReadonlyMap<NodeId, Client>
   readonly #channels = new Map<NodeId, HostChannel & { readonly script: Uint8Array }>()
   #queue: (() => void)[] = []
   readonly traffic = new Map<NodeId, { lsp: Map<MessageKind, number>; client: Map<MessageKind, number> }>()
 
   constructor(count: number) {
-    this.clients = Array.from({ length: count }, (_, i) => new ClientParty(`client ${i}`, [this.lsp.id]))
+    this.clients = Array.from({ length: count }, (_, i) =>
+      isReal(i, count) ? new ClientParty(`client ${i}`, [this.lsp.id]) : new Puppet(`client ${i}`, i, this.lsp),
+    )
     this.#byId = new Map(this.clients.map((c) => [c.id, c]))
     for (const { id } of this.clients) this.traffic.set(id, { lsp: new Map(), client: new Map() })
   }
@@ -78,17 +91,17 @@ class Network {
     const { state } = this.lsp
     if (state.stage !== 'confirming')
       throw new Error(`the ceremony ended ${state.stage}${state.stage === 'aborted' ? `: ${state.reason}` : ''}`)
-    const lost = this.clients.find((c) => c.state.stage !== 'ready')
-    if (lost !== undefined) throw new Error(`${lost.name} is ${lost.state.stage}`)
+    const lost = this.clients.find((c) => !c.ready)
+    if (lost !== undefined) throw new Error(`${lost.name} is not ready`)
   }
 
-  #client(id: NodeId): ClientParty {
+  #client(id: NodeId): Client {
     const client = this.#byId.get(id)
     if (client === undefined) throw new Error(`no client ${id}`)
     return client
   }
 
-  #act(party: LspParty | ClientParty, effects: readonly Effect[]): void {
+  #act(party: LspParty | Client, effects: readonly Effect[]): void {
     for (const effect of effects) {
       if (effect.do === 'send')
         for (const body of party.encode(effect.payload)) this.#post({ from: party.id, to: effect.peer, body })
@@ -165,7 +178,7 @@ class Network {
     }
   }
 
-  #serveClient(client: ClientParty, call: HostCall): HostDone {
+  #serveClient(client: Client, call: HostCall): HostDone {
     const channel = this.#channels.get(client.id)
     switch (call.call) {
       case 'newScript':
@@ -196,16 +209,18 @@ export function runCeremony(clients: number): CeremonyResult {
   alone.run('tree', () => buildTree(tree.spec))
 
   const busiest = [...network.traffic.values()].reduce((a, b) => (bothWays(b) > bothWays(a) ? b : a))
-  const totals = network.clients.map((c) => c.meter.total)
+  const real = network.clients.filter((client) => client instanceof ClientParty)
+  const totals = real.map((c) => c.meter.total)
   const { meter } = network.lsp
   const participants = clients + 1
   return {
     clients,
     lsp: { total: meter.total, of: (phase) => meter.of(phase), treeAlone: alone.total },
+    realClients: real.length,
     client: {
       median: median(totals),
       max: max(totals),
-      of: (phase) => median(network.clients.map((c) => c.meter.of(phase))),
+      of: (phase) => median(real.map((c) => c.meter.of(phase))),
     },
     sent: busiest,
     bytes: bothWays(busiest),

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what a factory costs, by number of clients. CPU times are for reading, nothing is asserted by them: they
- * differ between machines, and between runs on a machine that does other work.
+ * differ between machines, and between runs on a machine that does other work. About two minutes.
  *
  * `--full` also runs @scure/btc-signer at 512 clients, which takes minutes.
  */
@@ -114,12 +114,13 @@ function showCpu(results: readonly CeremonyResult[]): void {
   )
   say(
     table(
-      'CPU of one client for a ceremony, ms (median of all)',
+      'CPU of one client for a ceremony, ms (median of the real ones)',
       ['', ...columns(results)],
       [
         ...CLIENT_PHASES.map((phase) => [phase, ...results.map((r) => milliseconds(r.client.of(phase)))]),
         ['sum', ...results.map((r) => milliseconds(r.client.median))],
         ['sum, slowest client', ...results.map((r) => milliseconds(r.client.max))],
+        ['real clients', ...results.map((r) => integer(r.realClients))],
       ],
     ),
   )

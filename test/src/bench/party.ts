@@ -21,7 +21,7 @@ import type { Context, Effect, Event, Step } from '@ln-factory/core/machine'
 import { defaultPolicy, type CreateRequest } from '@ln-factory/core/runner'
 import { encodeState } from '@ln-factory/core/store'
 import { openMemoryStore } from '@ln-factory/core/store/memory'
-import { blockHeight, instanceId, nodeId, type InstanceId, type NodeId } from '@ln-factory/core/units'
+import { blockHeight, instanceId, msat, nodeId, type InstanceId, type NodeId } from '@ln-factory/core/units'
 import { Meter } from './meter.js'
 
 /** What the CPU time is booked to; `store` is everything but the disk, `wire` everything but the encryption. */
@@ -31,6 +31,8 @@ export type ClientPhase = 'accept' | 'path, own nonces' | 'sign' | 'verify' | 'c
 type Common = 'wire' | 'store'
 
 export const HEIGHT = blockHeight(900_000)
+
+export const idOf = (name: string): NodeId => nodeId(`02${Buffer.from(sha256(utf8ToBytes(name))).toString('hex')}`)
 
 type State = LspState | ClientState
 
@@ -46,7 +48,7 @@ abstract class Party<S extends State, Phase extends string> {
     readonly name: string,
     protected readonly autoAccept: readonly NodeId[] = [],
   ) {
-    this.id = nodeId(`02${Buffer.from(sha256(utf8ToBytes(name))).toString('hex')}`)
+    this.id = idOf(name)
   }
 
   get state(): S {
@@ -65,6 +67,7 @@ abstract class Party<S extends State, Phase extends string> {
       entropy: (bytes) => new Uint8Array(randomBytes(bytes)),
       height: HEIGHT,
       now: 1_800_000_000,
+      maxPush: msat(0),
       policy: { ...defaultPolicy, autoAccept: this.autoAccept },
       item: (key) => this.#store.item(instance, key),
     }
@@ -138,6 +141,10 @@ export class LspParty extends Party<LspState, LspPhase> {
 
 export class ClientParty extends Party<ClientState, ClientPhase> {
   readonly #live = newClientLive()
+
+  get ready(): boolean {
+    return this.state.stage === 'ready'
+  }
 
   /** Zero-conf for the announced open, once. */
   grant(request: OpenRequest): boolean {
