@@ -52,7 +52,11 @@ describeWithLightningd('one of eight leaves alone while the LSP is stopped', () 
   it('leaves the other leaf off chain, and its channels working', async () => {
     const [leaver] = net.clients as [Lightningd]
     const { transactions } = await net.show(leaver, factory.instance_id)
-    expect(transactions.filter((t) => t.blockheight !== undefined).map((t) => t.role)).toEqual(['static', 'kickoff', 'leaf'])
+    expect(transactions.filter((t) => t.blockheight !== undefined).map((t) => t.role)).toEqual([
+      'static',
+      'kickoff',
+      'leaf',
+    ])
     await net.lsp.start()
     await net.connectAll(net.clients.slice(4))
     const [other] = net.clients.slice(4) as [Lightningd]

@@ -82,7 +82,9 @@ describeWithLightningd('one LSP and eight clients', () => {
     await net.network.settled()
     const balances = await Promise.all(net.clients.map((c) => net.balance(c, factory.instance_id)))
     const before = await Promise.all(net.clients.map((c) => net.walletSats(c)))
-    const closed = (await net.lsp.call('factory-close', { instance_id: factory.instance_id })) as ClosedFactory
+    const closed = (await net.lsp.call('factory-close', {
+      instance_id: factory.instance_id,
+    })) as unknown as ClosedFactory
     await net.network.bitcoind.waitForMempool([closed.txid])
     await net.network.mine(1)
     await net.inPhase(factory.instance_id, 'closed', [net.lsp, ...net.clients])
@@ -108,7 +110,9 @@ describeWithLightningd('other sizes', () => {
   it.each([2, 3, 4, 5, 16].filter((n) => n <= most))('%i clients: created and closed', async (n) => {
     const clients = net.clients.slice(0, n)
     const factory = await net.create(clients)
-    const closed = (await net.lsp.call('factory-close', { instance_id: factory.instance_id })) as ClosedFactory
+    const closed = (await net.lsp.call('factory-close', {
+      instance_id: factory.instance_id,
+    })) as unknown as ClosedFactory
     await net.network.mine(1)
     await net.inPhase(factory.instance_id, 'closed', [net.lsp, ...clients])
     expect(closed.to_us_sat + closed.fee_sat).toBe(factory.funding_sat)
