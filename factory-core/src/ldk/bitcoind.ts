@@ -76,7 +76,10 @@ export class Bitcoin {
     const out = await this.rpc.call('gettxout', [outpoint.txid, outpoint.vout, mempool])
     if (out === null) return undefined
     const script = field('gettxout', field('gettxout', out, 'scriptPubKey'), 'hex')
-    return { amount: satOfBtc('gettxout', field('gettxout', out, 'value')), script: hex.decode(text('gettxout', script)) }
+    return {
+      amount: satOfBtc('gettxout', field('gettxout', out, 'value')),
+      script: hex.decode(text('gettxout', script)),
+    }
   }
 
   async broadcast(tx: Uint8Array): Promise<BroadcastResult> {

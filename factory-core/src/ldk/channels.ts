@@ -35,7 +35,9 @@ function balance(c: ldk.ChannelDetails): Msat {
   }
   const pending = c.get_pending_inbound_htlcs().reduce((sum, h) => sum + u64(h.get_amount_msat()), 0n)
   const theirs =
-    u64(c.get_inbound_capacity_msat()) + u64(c.get_counterparty().get_unspendable_punishment_reserve()) * 1000n + pending
+    u64(c.get_inbound_capacity_msat()) +
+    u64(c.get_counterparty().get_unspendable_punishment_reserve()) * 1000n +
+    pending
   const all = u64(c.get_channel_value_satoshis()) * 1000n
   return msat(theirs > all ? 0n : all - theirs)
 }

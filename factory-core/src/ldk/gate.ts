@@ -53,7 +53,8 @@ export class ChannelGate {
         handle_channel_ready: (peer, m) => inner.handle_channel_ready(peer, m),
         handle_shutdown: (peer, m) => {
           const id = channelIdOf(m.get_channel_id())
-          if (owner.isFactory(id)) owner.log('warn', `shutdown of factory channel ${id} ignored: its factory closes, not it`)
+          if (owner.isFactory(id))
+            owner.log('warn', `shutdown of factory channel ${id} ignored: its factory closes, not it`)
           else inner.handle_shutdown(peer, m)
         },
         handle_closing_signed: (peer, m) => inner.handle_closing_signed(peer, m),
@@ -139,7 +140,8 @@ export class ChannelGate {
   private silenced(event: ldk.MessageSendEvent): boolean {
     if (!(event instanceof ldk.MessageSendEvent_HandleError)) return false
     const { action } = event
-    if (!(action instanceof ldk.ErrorAction_SendErrorMessage || action instanceof ldk.ErrorAction_DisconnectPeer)) return false
+    if (!(action instanceof ldk.ErrorAction_SendErrorMessage || action instanceof ldk.ErrorAction_DisconnectPeer))
+      return false
     return this.owner.isDropped(channelIdOf(action.msg.get_channel_id()))
   }
 }

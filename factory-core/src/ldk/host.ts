@@ -195,6 +195,7 @@ export class LdkHost implements Host {
   forceClose(peer: NodeId, channelId: string): Promise<void> {
     const record = this.node.records.get(channelId)
     if (record?.state !== 'live') return Promise.resolve()
+    const last = listChannels(this.node).find((c) => c.channelId === channelId)?.ours
     const closed = this.node.manager.force_close_broadcasting_latest_txn(
       toChannelId(channelId),
       keyBytes(peer),
@@ -202,6 +203,7 @@ export class LdkHost implements Host {
     )
     if (closed instanceof ldk.Result_NoneAPIErrorZ_Err)
       return Promise.reject(new FactoryError('host_failed', `channel ${channelId}: ${apiError(closed.err)}`))
+    this.node.records.change(channelId, { state: 'closing', last: last ?? 0n })
     this.node.wake()
     return Promise.resolve()
   }

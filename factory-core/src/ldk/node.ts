@@ -155,7 +155,11 @@ export class LdkNode implements TcpOwner {
     const manager =
       stored === undefined
         ? newManager(parts, network, tip)
-        : readManager(stored, parts, [...monitors.values()].map((m) => m.monitor))
+        : readManager(
+            stored,
+            parts,
+            [...monitors.values()].map((m) => m.monitor),
+          )
     const node = new LdkNode(options, bitcoin, parts, manager, records, writes)
     broadcast = (txs) => void node.broadcast(txs)
     seen = (funding, monitor) => {

@@ -6,7 +6,17 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { FactoryError } from '@ln-factory/tlv'
 import { outPointKey, sat, msat, txid, type Msat, type NodeId, type OutPoint, type Sat } from '../units/index.js'
 import type { Host, HostHandlers } from '../host/port.js'
-import { bitsOf, channelIdAt, channelIdOf, keyBytes, nodeIdOf, outPointOf, toChannelId, toOutPoint, u64 } from './convert.js'
+import {
+  bitsOf,
+  channelIdAt,
+  channelIdOf,
+  keyBytes,
+  nodeIdOf,
+  outPointOf,
+  toChannelId,
+  toOutPoint,
+  u64,
+} from './convert.js'
 import type { LdkNode } from './node.js'
 
 /** Milliseconds in which the peer must answer one step of an open. */
@@ -61,7 +71,8 @@ export class Opening {
   async complete(open: Parameters<Host['openComplete']>[0]): Promise<{ channelId: string }> {
     const script = hex.encode(open.script)
     const [temporary] = [...this.started].find(([, s]) => s.peer === open.peer && s.script === script) ?? []
-    if (temporary === undefined) throw new FactoryError('peer_offline', `no open with ${open.peer} is under way any more`)
+    if (temporary === undefined)
+      throw new FactoryError('peer_offline', `no open with ${open.peer} is under way any more`)
     const funding = { txid: txidOf(open.leaf), vout: open.vout }
     const channelId = channelIdAt(funding)
     // The same outpoint twice is a panic.
@@ -147,7 +158,8 @@ export class Opening {
       return
     }
     // LDK accepts types without anchors, too.
-    const fits = REQUIRED_BITS.every((b) => channelType.includes(b)) && channelType.every((b) => ALLOWED_BITS.includes(b))
+    const fits =
+      REQUIRED_BITS.every((b) => channelType.includes(b)) && channelType.every((b) => ALLOWED_BITS.includes(b))
     if (!fits) return this.refuse(id, peer, `a factory channel has another channel type than ${channelType.join()}`)
     if (Boolean(event.is_announced)) return this.refuse(id, peer, 'a factory channel is not announced')
     this.granted.add(id)

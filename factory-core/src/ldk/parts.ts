@@ -38,7 +38,8 @@ export function assemble(options: PartsOptions): Parts {
       const level = record.get_level()
       if (level === ldk.Level.LDKLevel_Error) options.log('error', record.get_args())
       else if (level === ldk.Level.LDKLevel_Warn) options.log('warn', record.get_args())
-      else if (level === ldk.Level.LDKLevel_Info || level === ldk.Level.LDKLevel_Debug) options.log('debug', record.get_args())
+      else if (level === ldk.Level.LDKLevel_Info || level === ldk.Level.LDKLevel_Debug)
+        options.log('debug', record.get_args())
     },
   })
   const fees = ldk.FeeEstimator.new_impl({ get_est_sat_per_1000_weight: () => FLOOR_FEERATE })

@@ -40,7 +40,9 @@ export class Payments {
   /** An invoice that every usable channel with a peer above us can be paid over, each named as a hint. */
   invoice(request: InvoiceRequest, gates: Gates): string {
     const { node } = this
-    const channels = node.manager.list_usable_channels().map((c) => ({ c, gate: gates(channelIdOf(c.get_channel_id())) }))
+    const channels = node.manager
+      .list_usable_channels()
+      .map((c) => ({ c, gate: gates(channelIdOf(c.get_channel_id())) }))
     const open = channels.filter(({ gate }) => gate?.gate !== 'shut')
     const warning = blocks(Math.max(0, ...open.map(({ gate }) => gate?.earlyWarning ?? 0)))
     const finalCltv = finalCltvDelta(warning)

@@ -113,8 +113,7 @@ export class Records {
   }
 
   blockConnected(txids: ReadonlySet<string>, height: number): void {
-    for (const r of this.byId.values())
-      if (txids.has(r.funding.txid)) this.put({ ...r, confirmed: height })
+    for (const r of this.byId.values()) if (txids.has(r.funding.txid)) this.put({ ...r, confirmed: height })
   }
 
   blockDisconnected(height: number): void {
@@ -122,4 +121,3 @@ export class Records {
       if (r.confirmed !== undefined && r.confirmed >= height) this.put({ ...r, confirmed: undefined })
   }
 }
-

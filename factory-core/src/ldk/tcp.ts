@@ -90,7 +90,11 @@ export class Tcp {
   async listen(host: string, port: number): Promise<number> {
     const server = createServer((socket) => {
       const connection = this.add(socket)
-      if (!this.owner.peers.new_inbound_connection(connection.descriptor, ldk.Option_SocketAddressZ.constructor_none()).is_ok())
+      if (
+        !this.owner.peers
+          .new_inbound_connection(connection.descriptor, ldk.Option_SocketAddressZ.constructor_none())
+          .is_ok()
+      )
         socket.destroy()
     })
     this.server = server

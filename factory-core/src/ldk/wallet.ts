@@ -1,7 +1,8 @@
 /** Coins for fundings, and where money goes that leaves the channels. */
+import { sha256 } from '@noble/hashes/sha2.js'
 import { hex } from '@scure/base'
 import { FactoryError } from '@ln-factory/tlv'
-import { Address, NETWORK, OutScript, TEST_NETWORK } from '@scure/btc-signer'
+import { Address, NETWORK, OutScript, RawTx, TEST_NETWORK } from '@scure/btc-signer'
 import type { FundingTx } from '../host/port.js'
 import { txid, type Sat } from '../units/index.js'
 import { Bitcoin, field, integer, rpcCode, text, words, type BitcoindRpc } from './bitcoind.js'
@@ -23,6 +24,10 @@ const PREFIX: Readonly<Record<LdkNetwork, typeof NETWORK>> = {
 
 /** RPC_WALLET_INSUFFICIENT_FUNDS; the general wallet error -4 says it in words only. */
 const INSUFFICIENT = -6
+/** RPC_INVALID_ADDRESS_OR_KEY, for a transaction that the wallet does not know. */
+const NO_SUCH_TRANSACTION = -5
+/** Bytes that push the witness program of a nested input. */
+const NESTED_SCRIPT_SIG = 23
 /** sat/vB of the funding transaction, when bitcoind can't estimate. */
 const FALLBACK_FEERATE = 2
 
@@ -66,11 +71,20 @@ export class BitcoindWallet implements LdkWallet {
     // The lock of the call itself would end with bitcoind's process.
     await this.rpc.call('lockunspent', [true, decoded.inputs])
     await this.rpc.call('lockunspent', [false, decoded.inputs, true])
-    return { psbt, txid: txid(decoded.txid), vout: 0 }
+    try {
+      return { psbt, txid: txid(await this.signedId(psbt)), vout: 0 }
+    } catch (error) {
+      await this.free(psbt)
+      throw error
+    }
   }
 
-  async fundingRelease(funding: FundingTx): Promise<void> {
-    for (const input of (await this.decode(funding.psbt)).inputs)
+  fundingRelease(funding: FundingTx): Promise<void> {
+    return this.free(funding.psbt)
+  }
+
+  private async free(psbt: string): Promise<void> {
+    for (const input of (await this.decode(psbt)).inputs)
       await this.rpc.call('lockunspent', [true, [input]]).catch((error: unknown) => {
         // Not locked, or spent: free either way.
         if (rpcCode(error) === undefined) throw error
@@ -78,21 +92,49 @@ export class BitcoindWallet implements LdkWallet {
   }
 
   async fundingBroadcast(funding: FundingTx): Promise<void> {
+    // The wallet can sign a transaction once: when it is sent, its inputs are spent.
     const known = await this.rpc.call('gettransaction', [funding.txid]).then(
-      (reply) => integer('gettransaction', field('gettransaction', reply, 'confirmations')),
-      () => undefined,
+      (reply) => text('gettransaction', field('gettransaction', reply, 'hex')),
+      (error: unknown) => {
+        if (rpcCode(error) === NO_SUCH_TRANSACTION) return undefined
+        throw error
+      },
     )
-    if (known !== undefined && known > 0) return
-    const signed = await this.rpc.call('walletprocesspsbt', [funding.psbt])
-    const final = await this.rpc.call('finalizepsbt', [text('walletprocesspsbt', field('walletprocesspsbt', signed, 'psbt'))])
-    if (field('finalizepsbt', final, 'complete') !== true)
-      throw new FactoryError('host_failed', `the wallet could not sign funding ${funding.txid}`)
-    const raw = text('finalizepsbt', field('finalizepsbt', final, 'hex'))
-    const id = field('decoderawtransaction', await this.rpc.call('decoderawtransaction', [raw]), 'txid')
-    if (id !== funding.txid)
-      throw new FactoryError('host_failed', `signing changed the txid of funding ${funding.txid}`)
+    const raw = known ?? (await this.sign(funding))
     const { accepted, error } = await this.chain.broadcast(hex.decode(raw))
     if (!accepted) throw new FactoryError('host_failed', `funding ${funding.txid} was refused: ${error ?? ''}`)
+  }
+
+  private async sign(funding: FundingTx): Promise<string> {
+    const raw = await this.finalize(funding.psbt)
+    if ((await this.signedId(funding.psbt)) !== funding.txid)
+      throw new FactoryError('host_failed', `signing changed the txid of funding ${funding.txid}`)
+    return raw
+  }
+
+  private async finalize(psbt: string): Promise<string> {
+    const signed = text(
+      'walletprocesspsbt',
+      field('walletprocesspsbt', await this.rpc.call('walletprocesspsbt', [psbt]), 'psbt'),
+    )
+    const final = await this.rpc.call('finalizepsbt', [signed])
+    if (field('finalizepsbt', final, 'complete') !== true)
+      throw new FactoryError('host_failed', 'the wallet could not sign a funding')
+    return text('finalizepsbt', field('finalizepsbt', final, 'hex'))
+  }
+
+  /** With the scripts of nested inputs, which are part of it. */
+  private async signedId(psbt: string): Promise<string> {
+    const tx = RawTx.decode(hex.decode(await this.finalize(psbt)))
+    // A longer one holds a signature, which anyone may change, and the txid with it.
+    if (tx.inputs.some((input) => input.finalScriptSig.length > NESTED_SCRIPT_SIG))
+      throw new FactoryError(
+        'insufficient_funds',
+        'the wallet would spend coins without segwit, and a factory needs a txid that stays',
+        'Send these coins to an address of type bech32m first.',
+      )
+    const bytes = RawTx.encode({ ...tx, segwitFlag: false, witnesses: [] })
+    return hex.encode(sha256(sha256(bytes)).reverse())
   }
 
   /** sat/vB for six blocks. */
@@ -102,12 +144,11 @@ export class BitcoindWallet implements LdkWallet {
     return typeof rate === 'number' ? Math.max(1, Math.round(rate * 1e5)) : FALLBACK_FEERATE
   }
 
-  private async decode(psbt: string): Promise<{ txid: string; inputs: { txid: string; vout: number }[] }> {
+  private async decode(psbt: string): Promise<{ inputs: { txid: string; vout: number }[] }> {
     const tx = field('decodepsbt', await this.rpc.call('decodepsbt', [psbt]), 'tx')
     const vin = field('decodepsbt', tx, 'vin')
     if (!Array.isArray(vin)) throw new FactoryError('host_failed', 'bitcoind decoded a PSBT without inputs')
     return {
-      txid: text('decodepsbt', field('decodepsbt', tx, 'txid')),
       inputs: vin.map((input: unknown) => ({
         txid: text('decodepsbt', field('decodepsbt', input, 'txid')),
         vout: integer('decodepsbt', field('decodepsbt', input, 'vout')),

@@ -29,7 +29,7 @@ export class Wallets {
   }
 
   async fund(to: BitcoindRpc, sats: number): Promise<void> {
-    await this.miner.call('sendtoaddress', [await to.call('getnewaddress'), btcOfSat(sats)])
+    await this.miner.call('sendtoaddress', [await to.call('getnewaddress', ['', 'bech32m']), btcOfSat(sats)])
   }
 
   async mine(blocks: number): Promise<void> {

@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { CreateResult } from '@ln-factory/core/runner'
+import { until } from '../src/network/index.js'
+import { describeWithBitcoind } from './gate.js'
+import { LdkNetwork, type LdkFactoryNode } from './host/ldk-factory.js'
+
+const CAPACITY = 1_000_000n
+
+describeWithBitcoind('a factory on LDK, without any Lightning daemon', () => {
+  let net: LdkNetwork
+  let factory: CreateResult
+  let a: LdkFactoryNode
+  let b: LdkFactoryNode
+
+  beforeAll(async () => {
+    net = await LdkNetwork.start(4)
+    ;[a, b] = net.clients as [LdkFactoryNode, LdkFactoryNode]
+  })
+  afterAll(() => (net as LdkNetwork | undefined)?.stop())
+
+  it('is created behind one confirmed output', async () => {
+    factory = await net.create(net.clients, CAPACITY)
+    const tx = await net.wallets.bitcoind.call('getrawtransaction', [factory.funding.txid, true])
+    expect(tx.vout[factory.funding.vout]?.value).toBe(Number(factory.fundingAmount) / 1e8)
+    const channels = await net.lsp.host.channels()
+    expect(channels.map((c) => [c.state, c.onChain, c.ours])).toEqual(
+      net.clients.map(() => ['normal', false, CAPACITY * 1000n]),
+    )
+    for (const c of channels)
+      await expect(net.wallets.bitcoind.call('getrawtransaction', [c.funding.txid])).rejects.toThrow()
+  })
+
+  it('pays from the LSP to each client, and from client to client through the LSP', async () => {
+    for (const client of net.clients) await net.lsp.pay(client.invoice(100_000_000n))
+    await a.pay(b.invoice(12_345_678n))
+    await b.pay(a.invoice(2_345_679n))
+    await net.settled()
+    expect(await b.balance(net.lsp)).toBe(100_000_000n + 12_345_678n - 2_345_679n - 1000n)
+  })
+
+  it('pays the LSP', async () => {
+    await a.pay(net.lsp.invoice(1_000_001n))
+    await net.settled()
+  })
+
+  it('goes on after a restart of the LSP and of a client', async () => {
+    await net.lsp.restart()
+    await a.restart()
+    for (const client of net.clients)
+      await until(() => client.connect(net.lsp).then(() => true), { what: `${client.name} to connect` })
+    await until(async () => (await net.lsp.host.node.manager.list_usable_channels()).length === 4, {
+      what: 'the channels to be reestablished',
+    })
+    await b.pay(a.invoice(1_000_003n))
+    await net.settled()
+  })
+
+  it('invariant 10: closes in one transaction that pays each balance to the satoshi', async () => {
+    const balances = await Promise.all(net.clients.map((c) => c.balance(net.lsp)))
+    const before = await Promise.all(net.clients.map((c) => c.walletSats()))
+    const closed = await net.lsp.node.close(factory.instance, 2000)
+    await net.wallets.bitcoind.waitForMempool([closed.txid])
+    await net.mine(1)
+    await net.inPhase(factory.instance, 'closed', [net.lsp, ...net.clients])
+    for (const [i, client] of net.clients.entries())
+      expect(await client.walletSats()).toBe((before[i] ?? 0n) + (balances[i] ?? 0n) / 1000n)
+    const paid = balances.reduce((sum, m) => sum + m / 1000n, 0n)
+    expect(paid + closed.ours + closed.fee).toBe(factory.fundingAmount)
+    await until(async () => (await net.lsp.host.channels()).length === 0, { what: 'the channels to be gone' })
+  })
+})
+
+describeWithBitcoind('a client on LDK that leaves alone', () => {
+  let net: LdkNetwork
+  beforeAll(async () => {
+    net = await LdkNetwork.start(4)
+  })
+  afterAll(() => (net as LdkNetwork | undefined)?.stop())
+
+  it('brings its path, then its commitment, then its coins to its wallet', async () => {
+    const [a] = net.clients as [LdkFactoryNode]
+    const { instance } = await net.create(net.clients, CAPACITY)
+    await net.lsp.pay(a.invoice(300_000_000n))
+    await net.settled()
+    await net.lsp.stop()
+    const before = await a.walletSats()
+    await a.node.exit(instance)
+    await until(
+      async () => {
+        await net.mine(1, [a])
+        return (await a.walletSats()) > before
+      },
+      { what: 'the balance to arrive', seconds: 240 },
+    )
+    const got = (await a.walletSats()) - before
+    expect(got).toBeLessThanOrEqual(300_000n)
+    expect(got).toBeGreaterThan(299_000n)
+    await net.inPhase(instance, 'exited', [a])
+  })
+})
