@@ -2,7 +2,7 @@
  * cln-factory: what lightningd starts. Reads lightningd's requests from stdin, and writes nothing but answers to stdout.
  *
  * Until lightningd's `init` nothing is touched: `getmanifest` is also asked by `lightningd --help`. From `init` on: options are
- * checked, the database is opened and the host is asked who it is; a fault disables the plugin with a sentence. Then the node
+ * checked, the database is opened and the host is asked who it is; a fault ends the plugin with a sentence. Then the node
  * catches up with what happened meanwhile; hooks and commands that come earlier wait for that.
  */
 import { randomBytes } from 'node:crypto'
@@ -77,18 +77,26 @@ function stop(code: number): never {
   process.exit(code)
 }
 
+/**
+ * End when the last log line is out. To disable the plugin instead would be the custom, but lightningd goes on without one that
+ * disables itself, important or not, and its factories would be unguarded (invariant 12).
+ */
+const end = (): Promise<never> =>
+  new Promise(() => {
+    setTimeout(() => stop(1), 100)
+  })
+
 plugin.onInit = async (params) => {
   try {
     prepared = await prepare(params)
   } catch (error) {
     log('error', `not started: ${explain(error)}`)
-    return explain(error)
+    return end()
   }
   catchUp(prepared).then(resolveRunning, (error: unknown) => {
     rejectRunning(error)
     log('error', `stopped, because the factories can't be guarded: ${explain(error)}`)
-    // Let the log line out first.
-    setTimeout(() => stop(1), 100)
+    return end()
   })
   return undefined
 }
