@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
@@ -288,13 +291,20 @@ describeWithLightningd('errors that an operator meets', () => {
     ['factory-step=0', /option factory-step/],
   ])('a wrong option at start stops the node with a sentence: %s', async (option, says) => {
     const [name = '', value = ''] = option.split('=')
-    const started = Lightningd.start({
-      bitcoind: net.network.bitcoind,
-      alias: `wrong`,
-      plugin: PLUGIN,
-      options: { ...SHORT_DELAYS, [name]: value },
-    })
-    await expect(started).rejects.toThrow(says)
+    const dataDir = mkdtempSync(join(tmpdir(), 'ln-factory-'))
+    try {
+      const started = Lightningd.start({
+        bitcoind: net.network.bitcoind,
+        alias: 'wrong',
+        plugin: PLUGIN,
+        options: { ...SHORT_DELAYS, [name]: value },
+        dataDir,
+      })
+      await expect(started).rejects.toThrow('did not start')
+      expect(readFileSync(join(dataDir, 'log'), 'utf8')).toMatch(says)
+    } finally {
+      rmSync(dataDir, { recursive: true })
+    }
   })
 
   it('a plugin that is not important leaves the node without it', async () => {
