@@ -5,7 +5,7 @@
  * comes before send by construction (DESIGN.md invariant 4). A step whose commit is refused has not happened: none of its
  * effects leaves.
  */
-import type { ErrorCode, Payload } from '@ln-factory/tlv'
+import { FactoryError, type ErrorCode, type Payload } from '@ln-factory/tlv'
 import type { BroadcastResult, FundingCheck, FundingTx, HostChannel } from '../host/port.js'
 import type { Policy } from '../runner/api.js'
 import type { Item, LogEntry, SignRecord } from '../store/port.js'
@@ -182,6 +182,21 @@ export class StepBuilder<S> {
 
   done(): Step<S> {
     return { state: this.state, effects: this.#effects, records: this.#records, items: this.#items, log: this.#log }
+  }
+}
+
+/**
+ * Rules that must not stop each other: a block is told to all of them, whatever one finds wrong. What a failed rule did before it
+ * failed stands, so a rule checks before it acts.
+ */
+export function eachRule<S>(step: StepBuilder<S>, ...rules: readonly (() => void)[]): void {
+  for (const rule of rules) {
+    try {
+      rule()
+    } catch (error) {
+      if (!(error instanceof FactoryError)) throw error
+      step.remark(error.message)
+    }
   }
 }
 

@@ -17,6 +17,18 @@ describe('the LSP leaves', () => {
       for (const c of net.host(id).mine.values()) expect(net.world.chain.coin(c.funding)).toBeUndefined()
   })
 
+  it('leaves by every other branch when a signature is lost', async () => {
+    const net = await Net.of(6, 5)
+    const instance = await net.active(net.request(short))
+    net.disk(net.lsp).items.get(instance)?.delete('sig/leaf:0')
+    const exiting = net.node(net.lsp).exit(instance)
+    await net.world.run()
+    await exiting
+    await net.world.mine(40)
+    const confirmed = (await net.show(net.lsp, instance))?.transactions.filter((t) => t.confirmed !== undefined)
+    expect(confirmed?.map((t) => t.id)).toEqual(['static:0', 'kickoff:0', 'kickoff:1', 'leaf:1'])
+  })
+
   it('goes on after a restart at any block', async () => {
     const net = await Net.of(2, 3)
     const instance = await net.active(net.request(short))

@@ -13,6 +13,7 @@ import {
   onCloseUnconfirmed,
 } from '../../close/client.js'
 import {
+  eachRule,
   idBytes,
   StepBuilder,
   type Context,
@@ -138,9 +139,12 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
     case 'spent':
       return onSpent(step, context, live, event.outpoint)
     case 'tip':
-      onTip(step, context, live, event.height)
-      advanceDistribution(step, context, live, event.height)
-      return onCloseTip(step, context, event.height)
+      return eachRule(
+        step,
+        () => onTip(step, context, live, event.height),
+        () => advanceDistribution(step, context, live, event.height),
+        () => onCloseTip(step, context, event.height),
+      )
     case 'channels':
       return exitForHtlcs(step, context, live, event.channels, event.height)
     case 'channelsChanged':

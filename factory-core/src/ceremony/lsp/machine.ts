@@ -29,7 +29,7 @@ import {
   startLspExit,
   watchTree,
 } from '../../exit/lsp.js'
-import { StepBuilder, type Context, type Event, type HostDone, type Step } from '../../machine/index.js'
+import { eachRule, StepBuilder, type Context, type Event, type HostDone, type Step } from '../../machine/index.js'
 import { blockHeight, type BlockHeight, type InstanceId, type NodeId } from '../../units/index.js'
 import { earlyWarning, planTree } from '../../tree/index.js'
 import type { CreateRequest } from '../../runner/api.js'
@@ -165,10 +165,13 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       onExitUnconfirmed(step, event.txid)
       break
     case 'tip':
-      onTip(step, context, event.height)
-      onCloseTip(step, context, event.height)
-      exitAtDeadline(step, context, live, event.height)
-      advanceLspExit(step, context, live, event.height)
+      eachRule(
+        step,
+        () => onTip(step, context, event.height),
+        () => onCloseTip(step, context, event.height),
+        () => exitAtDeadline(step, context, live, event.height),
+        () => advanceLspExit(step, context, live, event.height),
+      )
       break
     case 'resume':
       resume(step, context, live)
