@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { CreateResult } from '@ln-factory/core/runner'
 import { until } from '../src/network/index.js'
 import { describeWithBitcoind } from './gate.js'
@@ -20,14 +20,13 @@ describeWithBitcoind('a factory on LDK, without any Lightning daemon', () => {
 
   it('is created behind one confirmed output', async () => {
     factory = await net.create(net.clients, CAPACITY)
-    const tx = await net.wallets.bitcoind.call('getrawtransaction', [factory.funding.txid, true])
+    const tx = await net.bitcoind.call('getrawtransaction', [factory.funding.txid, true])
     expect(tx.vout[factory.funding.vout]?.value).toBe(Number(factory.fundingAmount) / 1e8)
     const channels = await net.lsp.host.channels()
     expect(channels.map((c) => [c.state, c.onChain, c.ours])).toEqual(
       net.clients.map(() => ['normal', false, CAPACITY * 1000n]),
     )
-    for (const c of channels)
-      await expect(net.wallets.bitcoind.call('getrawtransaction', [c.funding.txid])).rejects.toThrow()
+    for (const c of channels) await expect(net.bitcoind.call('getrawtransaction', [c.funding.txid])).rejects.toThrow()
   })
 
   it('pays from the LSP to each client, and from client to client through the LSP', async () => {
@@ -35,7 +34,19 @@ describeWithBitcoind('a factory on LDK, without any Lightning daemon', () => {
     await a.pay(b.invoice(12_345_678n))
     await b.pay(a.invoice(2_345_679n))
     await net.settled()
-    expect(await b.balance(net.lsp)).toBe(100_000_000n + 12_345_678n - 2_345_679n - 1000n)
+    expect(await b.balance()).toBe(100_000_000n + 12_345_678n - 2_345_679n - 1000n)
+  })
+
+  it('invariant 6: a forward that the rules refuse leaves by no channel, and the next one goes through', async () => {
+    const before = await b.balance()
+    vi.spyOn(net.lsp.node, 'htlc').mockReturnValueOnce({ kind: 'fail', failure: '1007', reason: 'the test says so' })
+    await expect(a.pay(b.invoice(5_000_000n))).rejects.toMatchObject({ code: 'payment_failed' })
+    vi.restoreAllMocks()
+    await net.settled()
+    expect(await b.balance()).toBe(before)
+    await a.pay(b.invoice(5_000_000n))
+    await net.settled()
+    expect(await b.balance()).toBe(before + 5_000_000n)
   })
 
   it('pays the LSP', async () => {
@@ -48,7 +59,7 @@ describeWithBitcoind('a factory on LDK, without any Lightning daemon', () => {
     await a.restart()
     for (const client of net.clients)
       await until(() => client.connect(net.lsp).then(() => true), { what: `${client.name} to connect` })
-    await until(async () => (await net.lsp.host.node.manager.list_usable_channels()).length === 4, {
+    await until(() => net.lsp.host.node.manager.list_usable_channels().length === 4, {
       what: 'the channels to be reestablished',
     })
     await b.pay(a.invoice(1_000_003n))
@@ -56,10 +67,10 @@ describeWithBitcoind('a factory on LDK, without any Lightning daemon', () => {
   })
 
   it('invariant 10: closes in one transaction that pays each balance to the satoshi', async () => {
-    const balances = await Promise.all(net.clients.map((c) => c.balance(net.lsp)))
+    const balances = await Promise.all(net.clients.map((c) => c.balance()))
     const before = await Promise.all(net.clients.map((c) => c.walletSats()))
     const closed = await net.lsp.node.close(factory.instance, 2000)
-    await net.wallets.bitcoind.waitForMempool([closed.txid])
+    await net.bitcoind.waitForMempool([closed.txid])
     await net.mine(1)
     await net.inPhase(factory.instance, 'closed', [net.lsp, ...net.clients])
     for (const [i, client] of net.clients.entries())
@@ -84,7 +95,19 @@ describeWithBitcoind('a client on LDK that leaves alone', () => {
     await net.settled()
     await net.lsp.stop()
     const before = await a.walletSats()
+    const [channel] = await a.host.channels()
+    if (channel === undefined) throw new Error('no channel')
+    const onChain = async (): Promise<boolean> => (await a.host.channels()).some((c) => c.onChain)
     await a.node.exit(instance)
+    await until(
+      async () => {
+        await net.mine(1, [a])
+        return (await onChain()) && (await a.host.utxo(channel.funding)) === undefined
+      },
+      { what: 'the commitment to be in a block', seconds: 120 },
+    )
+    // The delay of its own commitment.
+    await net.mine(144, [a])
     await until(
       async () => {
         await net.mine(1, [a])

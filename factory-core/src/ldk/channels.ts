@@ -48,7 +48,7 @@ function stateOf(c: ldk.ChannelDetails): ChannelState {
     !(shutdown instanceof ldk.Option_ChannelShutdownStateZ_Some) ||
     shutdown.some === ldk.ChannelShutdownState.LDKChannelShutdownState_NotShuttingDown
   if (!open) return 'closing'
-  return Boolean(c.get_is_channel_ready()) ? 'normal' : 'opening'
+  return c.get_is_channel_ready() ? 'normal' : 'opening'
 }
 
 export function listChannels(node: LdkNode): HostChannel[] {

@@ -1,4 +1,7 @@
-/** Between LDK's bindings and our units. The bindings give u16 and u32 signed, hashes in wire order, nulls as pointers to 0. */
+/**
+ * Between LDK's bindings and our units. The bindings give u16 and u32 signed, hashes in wire order, nulls as pointers to 0, and
+ * booleans as 0 and 1: never compare one with `true`.
+ */
 import * as ldk from 'lightningdevkit'
 import { secp256k1 } from '@noble/curves/secp256k1.js'
 import { hex } from '@scure/base'

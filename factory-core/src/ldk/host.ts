@@ -117,8 +117,8 @@ export class LdkHost implements Host {
     return this.payments.invoice(request, gates)
   }
 
-  pay(invoice: string): Promise<Uint8Array> {
-    return this.payments.pay(invoice)
+  pay(invoice: string, gates: Gates): Promise<Uint8Array> {
+    return this.payments.pay(invoice, gates)
   }
 
   log(level: 'debug' | 'info' | 'warn' | 'error', text: string): void {

@@ -272,7 +272,8 @@ export class LdkNode implements TcpOwner {
   }
 
   private async hasGround(tx: Uint8Array): Promise<boolean> {
-    for (const input of RawTx.decode(tx).inputs) {
+    const inputs: readonly { readonly txid: Uint8Array; readonly index: number }[] = RawTx.decode(tx).inputs
+    for (const input of inputs) {
       const record = this.records.atFunding(`${hex.encode(input.txid)}:${input.index}`)
       if (record?.factory !== true) continue
       if (record.state === 'dropped' || (await this.bitcoin.utxo(record.funding, false)) === undefined) return false

@@ -161,7 +161,7 @@ export class Opening {
     const fits =
       REQUIRED_BITS.every((b) => channelType.includes(b)) && channelType.every((b) => ALLOWED_BITS.includes(b))
     if (!fits) return this.refuse(id, peer, `a factory channel has another channel type than ${channelType.join()}`)
-    if (Boolean(event.is_announced)) return this.refuse(id, peer, 'a factory channel is not announced')
+    if (event.is_announced) return this.refuse(id, peer, 'a factory channel is not announced')
     this.granted.add(id)
     this.node.manager.accept_inbound_channel_from_trusted_peer_0conf(event.temporary_channel_id, key, 0n)
   }

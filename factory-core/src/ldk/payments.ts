@@ -64,14 +64,14 @@ export class Payments {
         expiry: EXPIRY,
         finalCltv,
         // What we opened leads to a client of ours: nobody pays us through it.
-        hints: open.flatMap(({ c, gate }) => (Boolean(c.get_is_outbound()) ? [] : hintOf(c, gate?.earlyWarning))),
+        hints: open.flatMap(({ c, gate }) => (c.get_is_outbound() ? [] : hintOf(c, gate?.earlyWarning))),
       },
       node.parts.keys.get_node_secret_key(),
     )
   }
 
   /** Resolves with the preimage. @throws FactoryError `bad_parameter`, `payment_failed` */
-  pay(invoice: string): Promise<Uint8Array> {
+  pay(invoice: string, gates: Gates): Promise<Uint8Array> {
     const read = ldk.Bolt11Invoice.constructor_from_str(invoice)
     if (!(read instanceof ldk.Result_Bolt11InvoiceParseOrSemanticErrorZ_OK))
       return Promise.reject(new FactoryError('bad_parameter', 'no BOLT 11 invoice'))
@@ -82,6 +82,7 @@ export class Payments {
     const route = params.res.get_c()
     const payment = route.get_payment_params()
     payment.set_max_total_cltv_expiry_delta(MAX_CLTV)
+    this.giveTime(payment, gates)
     route.set_payment_params(payment)
     const key = hex.encode(hash)
     return new Promise((resolve, reject) => {
@@ -99,6 +100,32 @@ export class Payments {
       this.outgoing.set(key, { resolve, reject })
       this.node.wake()
     })
+  }
+
+  /**
+   * A hint that starts at our own LSP names what its outgoing channel needs. Ours is a factory's, and the LSP must be able to leave
+   * that first: it needs W more between the two HTLCs, which the payee's node can't know.
+   */
+  private giveTime(payment: ldk.PaymentParameters, gates: Gates): void {
+    const payee = payment.get_payee()
+    if (!(payee instanceof ldk.Payee_Clear)) return
+    const needs = new Map<string, number>()
+    for (const c of this.node.manager.list_usable_channels()) {
+      const gate = gates(channelIdOf(c.get_channel_id()))
+      const peer = nodeIdOf(c.get_counterparty().get_node_id())
+      if (gate?.gate === 'open') needs.set(peer, Math.max(needs.get(peer) ?? 0, minForwardDelta(gate.earlyWarning)))
+    }
+    const hints = payee.route_hints.map((hint) => {
+      const hops = hint.get_a()
+      const [first] = hops
+      const least = first === undefined ? undefined : needs.get(nodeIdOf(first.get_src_node_id()))
+      if (first !== undefined && least !== undefined)
+        first.set_cltv_expiry_delta(Math.max(u16(first.get_cltv_expiry_delta()), least))
+      return ldk.RouteHint.constructor_new(hops)
+    })
+    payment.set_payee(
+      ldk.Payee.constructor_clear(payee.node_id, hints, payee.features, u32(payee.final_cltv_expiry_delta)),
+    )
   }
 
   onSent(event: ldk.Event_PaymentSent): void {

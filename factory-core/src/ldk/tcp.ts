@@ -60,8 +60,7 @@ class Connection {
   }
 
   private send(data: Uint8Array, resume: boolean): number {
-    // The bindings give booleans as 0 and 1.
-    if (Boolean(resume)) this.socket.resume()
+    if (resume) this.socket.resume()
     if (this.socket.destroyed || this.socket.writableLength > HIGH_WATER) return 0
     if (data.length > 0) this.socket.write(Uint8Array.from(data))
     return data.length
@@ -71,7 +70,7 @@ class Connection {
     if (this.over) return
     const result = this.owner.peers.read_event(this.descriptor, Uint8Array.from(data))
     if (result instanceof ldk.Result_boolPeerHandleErrorZ_OK) {
-      if (Boolean(result.res)) this.socket.pause()
+      if (result.res) this.socket.pause()
     } else {
       this.over = true
       this.socket.destroy()

@@ -126,8 +126,9 @@ export class BitcoindWallet implements LdkWallet {
   /** With the scripts of nested inputs, which are part of it. */
   private async signedId(psbt: string): Promise<string> {
     const tx = RawTx.decode(hex.decode(await this.finalize(psbt)))
+    const inputs: readonly { readonly finalScriptSig: Uint8Array }[] = tx.inputs
     // A longer one holds a signature, which anyone may change, and the txid with it.
-    if (tx.inputs.some((input) => input.finalScriptSig.length > NESTED_SCRIPT_SIG))
+    if (inputs.some((input) => input.finalScriptSig.length > NESTED_SCRIPT_SIG))
       throw new FactoryError(
         'insufficient_funds',
         'the wallet would spend coins without segwit, and a factory needs a txid that stays',

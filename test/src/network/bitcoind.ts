@@ -45,7 +45,8 @@ export class Bitcoind {
     mkdirSync(datadir)
     const port = await freePort()
     const access = { cli: found.program.cli, host: '127.0.0.1', port, user: USER, password: PASSWORD, datadir }
-    const rpc = new BitcoindRpc(`http://${access.host}:${port}/`, USER, PASSWORD)
+    // Its wallet by name: there may be others.
+    const rpc = new BitcoindRpc(`http://${access.host}:${port}/wallet/harness`, USER, PASSWORD)
     try {
       const daemon = await launch(found.program, access, extraArgs, rpc)
       const bitcoind = new Bitcoind(found.program, access, dir, extraArgs, rpc, daemon)

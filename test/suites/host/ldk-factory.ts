@@ -7,10 +7,10 @@ import { BitcoindWallet, LdkHost, openLdkStorage } from '@ln-factory/core/ldk'
 import { defaultPolicy, FactoryNode, type CreateResult, type Policy } from '@ln-factory/core/runner'
 import { openSqliteStore } from '@ln-factory/core/store/sqlite'
 import type { FactoryStore } from '@ln-factory/core/store'
-import { blocks, msat, sat, type InstanceId } from '@ln-factory/core/units'
+import { blocks, msat, nodeId, sat, type InstanceId } from '@ln-factory/core/units'
 import type { BitcoindRpc } from '../../src/network/index.js'
-import { until } from '../../src/network/index.js'
-import { logOf, Wallets } from './ldk.js'
+import { Bitcoind, until } from '../../src/network/index.js'
+import { addWallet, fundWallet, logOf } from './ldk.js'
 
 const HOST = '127.0.0.1'
 
@@ -86,9 +86,14 @@ export class LdkFactoryNode {
     await this.start()
   }
 
-  async connect(to: LdkFactoryNode): Promise<void> {
-    await this.host.node.connect(to.node.nodeId, HOST, to.port)
-    await until(async () => (await this.node.peers()).some((p) => p.id === to.node.nodeId && p.protocol === 'ours'), {
+  connect(to: LdkFactoryNode): Promise<void> {
+    return this.connectTo({ id: to.node.nodeId, port: to.port, name: to.name })
+  }
+
+  async connectTo(to: { readonly id: string; readonly port: number; readonly name: string }): Promise<void> {
+    const id = nodeId(to.id)
+    await this.host.node.connect(id, HOST, to.port)
+    await until(async () => (await this.node.peers()).some((p) => p.id === id && p.protocol === 'ours'), {
       what: `${to.name} to announce the protocol`,
     })
   }
@@ -98,12 +103,12 @@ export class LdkFactoryNode {
   }
 
   async pay(invoice: string): Promise<void> {
-    await this.host.pay(invoice)
+    await this.host.pay(invoice, (id) => this.node.gated(id))
   }
 
-  /** Our balance in the channels with `peer`, in msat. */
-  async balance(peer: LdkFactoryNode): Promise<bigint> {
-    const channels = (await this.host.channels()).filter((c) => c.peer === peer.node.nodeId)
+  /** Our balance in all channels, in msat. */
+  async balance(): Promise<bigint> {
+    const channels = await this.host.channels()
     return channels.reduce((sum, c) => sum + c.ours, 0n)
   }
 
@@ -114,25 +119,25 @@ export class LdkFactoryNode {
 
 export class LdkNetwork {
   private constructor(
-    readonly wallets: Wallets,
+    readonly bitcoind: Bitcoind,
     readonly dir: string,
     readonly lsp: LdkFactoryNode,
     readonly clients: readonly LdkFactoryNode[],
   ) {}
 
   static async start(count: number): Promise<LdkNetwork> {
-    const wallets = await Wallets.start()
+    const bitcoind = await Bitcoind.start()
     const dir = mkdtempSync(join(tmpdir(), 'ldk-factory-'))
-    const lsp = await LdkFactoryNode.start('lsp', await wallets.add('lsp'), dir, new Uint8Array(32).fill(1), {})
+    const lsp = await LdkFactoryNode.start('lsp', await addWallet(bitcoind, 'lsp'), dir, new Uint8Array(32).fill(1), {})
     const clients: LdkFactoryNode[] = []
     for (let i = 1; i <= count; i++) {
       const name = `client${i}`
       const trusting = { autoAccept: [lsp.node.nodeId] }
       const seed = new Uint8Array(32).fill(i + 1)
-      clients.push(await LdkFactoryNode.start(name, await wallets.add(name), dir, seed, trusting))
+      clients.push(await LdkFactoryNode.start(name, await addWallet(bitcoind, name), dir, seed, trusting))
     }
-    const network = new LdkNetwork(wallets, dir, lsp, clients)
-    await wallets.fund(lsp.rpc, 50_000_000)
+    const network = new LdkNetwork(bitcoind, dir, lsp, clients)
+    await fundWallet(bitcoind, lsp.rpc, 50_000_000)
     await network.mine(1)
     for (const client of clients) await client.connect(lsp)
     return network
@@ -140,8 +145,8 @@ export class LdkNetwork {
 
   /** Every node has seen every block when it returns. */
   async mine(count: number, nodes: readonly LdkFactoryNode[] = [this.lsp, ...this.clients]): Promise<void> {
-    await this.wallets.mine(count)
-    const height = await this.wallets.bitcoind.height()
+    await this.bitcoind.mine(count)
+    const height = await this.bitcoind.height()
     for (const node of nodes)
       await until(async () => (await node.host.height()) >= height, { what: `${node.name} to see block ${height}` })
   }
@@ -182,7 +187,7 @@ export class LdkNetwork {
 
   async stop(): Promise<void> {
     for (const node of [this.lsp, ...this.clients]) await node.stop()
-    await this.wallets.bitcoind.stop()
+    await this.bitcoind.stop()
     rmSync(this.dir, { recursive: true })
   }
 }

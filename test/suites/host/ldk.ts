@@ -4,42 +4,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BitcoindWallet, LdkHost, LdkNode, openLdkStorage, type Gates } from '@ln-factory/core/ldk'
 import { msat } from '@ln-factory/core/units'
-import { Bitcoind, BitcoindRpc, btcOfSat, until } from '../../src/network/index.js'
+import { Bitcoind, BitcoindRpc, until } from '../../src/network/index.js'
 import type { HostPair, HostUnderTest } from './conformance.js'
 import { Recorder } from './recorder.js'
 
 const HOST = '127.0.0.1'
 const noGates: Gates = () => undefined
 
-/** A bitcoind whose wallets are several: each call of a wallet must say which. */
-export class Wallets {
-  private constructor(
-    readonly bitcoind: Bitcoind,
-    private readonly miner: BitcoindRpc,
-  ) {}
-
-  static async start(): Promise<Wallets> {
-    const bitcoind = await Bitcoind.start()
-    return new Wallets(bitcoind, rpcOf(bitcoind, 'harness'))
-  }
-
-  async add(name: string): Promise<BitcoindRpc> {
-    await this.bitcoind.call('createwallet', [name])
-    return rpcOf(this.bitcoind, name)
-  }
-
-  async fund(to: BitcoindRpc, sats: number): Promise<void> {
-    await this.miner.call('sendtoaddress', [await to.call('getnewaddress', ['', 'bech32m']), btcOfSat(sats)])
-  }
-
-  async mine(blocks: number): Promise<void> {
-    await this.miner.call('generatetoaddress', [blocks, await this.miner.call('getnewaddress')])
-  }
+/** A new wallet in it, and bitcoind as its owner calls it. */
+export async function addWallet(bitcoind: Bitcoind, name: string): Promise<BitcoindRpc> {
+  await bitcoind.call('createwallet', [name])
+  const { host, port, user, password } = bitcoind.access
+  return new BitcoindRpc(`http://${host}:${port}/wallet/${name}`, user, password)
 }
 
-function rpcOf(bitcoind: Bitcoind, wallet: string): BitcoindRpc {
-  const { host, port, user, password } = bitcoind.access
-  return new BitcoindRpc(`http://${host}:${port}/wallet/${wallet}`, user, password)
+/** Unconfirmed. With segwit: these nodes' default may be without. */
+export async function fundWallet(bitcoind: Bitcoind, to: BitcoindRpc, sats: number): Promise<void> {
+  await bitcoind.fund(await to.call('getnewaddress', ['', 'bech32m']), sats)
 }
 
 export const logOf =
@@ -50,7 +31,7 @@ export const logOf =
 
 class LdkUnderTest implements HostUnderTest {
   private running: LdkHost | undefined
-  private port = 0
+  port = 0
 
   constructor(
     readonly name: string,
@@ -80,8 +61,7 @@ class LdkUnderTest implements HostUnderTest {
   }
 
   async connect(other: HostUnderTest): Promise<void> {
-    if (!(other instanceof LdkUnderTest)) throw new Error("hosts of two kinds can't be connected here")
-    await this.host.node.connect(other.host.nodeId, HOST, other.port)
+    await this.host.node.connect(other.host.nodeId, HOST, underTest(other).port)
     await until(() => this.host.node.messages.peers.has(other.host.nodeId), { what: 'the connection' })
   }
 
@@ -105,7 +85,7 @@ class LdkUnderTest implements HostUnderTest {
 
   async pay(invoice: string): Promise<void> {
     await until(() => this.host.node.manager.list_usable_channels().length > 0, { what: 'a usable channel' })
-    await this.host.pay(invoice)
+    await this.host.pay(invoice, noGates)
   }
 
   async balance(): Promise<bigint> {
@@ -113,14 +93,18 @@ class LdkUnderTest implements HostUnderTest {
   }
 }
 
+function underTest(host: HostUnderTest): LdkUnderTest {
+  if (!(host instanceof LdkUnderTest)) throw new Error("hosts of two kinds can't be connected here")
+  return host
+}
+
 /** Two nodes, the first with coins. */
 export async function ldkPair(): Promise<HostPair> {
-  const wallets = await Wallets.start()
-  const { bitcoind } = wallets
+  const bitcoind = await Bitcoind.start()
   const dir = mkdtempSync(join(tmpdir(), 'ldk-'))
   const nodes: LdkUnderTest[] = []
   const add = async (name: string): Promise<LdkUnderTest> => {
-    const rpc = await wallets.add(name)
+    const rpc = await addWallet(bitcoind, name)
     const node = new LdkUnderTest(name, new Recorder(), rpc, dir, new Uint8Array(32).fill(nodes.length + 1))
     nodes.push(node)
     await node.start()
@@ -136,10 +120,10 @@ export async function ldkPair(): Promise<HostPair> {
   try {
     const lsp = await add('lsp')
     const client = await add('client')
-    const rpc = await wallets.add('outsider')
-    await wallets.fund(lsp.rpc, 10_000_000)
+    const rpc = await addWallet(bitcoind, 'outsider')
+    await fundWallet(bitcoind, lsp.rpc, 10_000_000)
     const mine = async (blocks: number): Promise<void> => {
-      await wallets.mine(blocks)
+      await bitcoind.mine(blocks)
       const height = await bitcoind.height()
       for (const node of nodes) {
         if (!node.host.node.running) continue
@@ -176,7 +160,7 @@ export async function ldkPair(): Promise<HostPair> {
           block: nothing,
         })
         const port = await node.tcp.listen(HOST, 0)
-        return { id: node.nodeId, connect: (to) => (to.host as LdkHost).node.connect(node.nodeId, HOST, port) }
+        return { id: node.nodeId, connect: (to) => underTest(to).host.node.connect(node.nodeId, HOST, port) }
       },
     }
   } catch (error) {
