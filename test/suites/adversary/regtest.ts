@@ -135,14 +135,21 @@ export class Regtest {
   /** Another transaction with the same inputs: all of it back to the wallet, at ten times the fee. */
   async doubleSpend(funding: FundingTx): Promise<string> {
     const inputs = await this.#inputs(funding)
-    let total = 0
-    for (const { txid: id, vout } of inputs)
-      total += satOfBtc((await this.bitcoind.call('getrawtransaction', [id, true])).vout[vout]?.value ?? 0)
+    // The wallet takes these for spent, and must be told again what they are.
+    const spent: { txid: string; vout: number; scriptPubKey: string; amount: number }[] = []
+    for (const input of inputs) {
+      const { vout } = await this.bitcoind.call('getrawtransaction', [input.txid, true])
+      const output = vout[input.vout]
+      if (output === undefined) throw new Error('a funding of nothing')
+      spent.push({ ...input, scriptPubKey: output.scriptPubKey.hex, amount: output.value })
+    }
+    const total = spent.reduce((sum, s) => sum + satOfBtc(s.amount), 0)
     const bare = (await this.bitcoind.call('createrawtransaction', [
       inputs,
       { [await this.bitcoind.call('getnewaddress')]: btcOfSat(total - 50_000) },
     ])) as string
-    return this.sign(bare)
+    const signed = (await this.bitcoind.call('signrawtransactionwithwallet', [bare, spent])) as { hex: string }
+    return signed.hex
   }
 
   // ---- what a thief can try -------------------------------------------------------------------------------------------
