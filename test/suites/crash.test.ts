@@ -4,7 +4,7 @@ import { OBEDIENT, order, revoke } from './faults.js'
 import { describeWithLightningd } from './gate.js'
 
 /** Commits of a ceremony with two clients, until it is active. The last test holds the numbers to the truth. */
-const COMMITS = { lsp: 15, client: 8 }
+const COMMITS = { lsp: 15, client: 9 }
 
 interface Case {
   readonly at: number
