@@ -150,7 +150,7 @@ describeWithBitcoind('a hostile LSP in the ceremony', () => {
       await chain.mineExactly(other)
       await chain.mine(2)
     })
-    expect(await chain.bitcoind.confirmations(lastFunding(scene).txid)).toBeUndefined()
+    expect(await chain.utxo(lastFunding(scene))).toBeUndefined()
     await expectShut(scene, instance, victim)
   })
 
