@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { CreateResult } from '@ln-factory/core/runner'
 import { until } from '../src/network/index.js'
 import { describeWithBitcoind } from './gate.js'
+import { fundWallet } from './host/ldk.js'
 import { LdkNetwork, type LdkFactoryNode } from './host/ldk-factory.js'
 
 const CAPACITY = 1_000_000n
@@ -119,5 +120,36 @@ describeWithBitcoind('a client on LDK that leaves alone', () => {
     expect(got).toBeLessThanOrEqual(300_000n)
     expect(got).toBeGreaterThan(299_000n)
     await net.inPhase(instance, 'exited', [a])
+  })
+
+  it('takes an HTLC that nobody answers back after its expiry, with a fee from the wallet', async () => {
+    const [, b] = net.clients as [LdkFactoryNode, LdkFactoryNode]
+    await net.lsp.start()
+    for (const client of net.clients) await client.connect(net.lsp)
+    await fundWallet(net.bitcoind, b.rpc, 100_000)
+    await net.mine(1)
+    const { instance } = await net.create([b], CAPACITY)
+    await net.lsp.pay(b.invoice(300_000_000n))
+    await net.settled()
+    vi.spyOn(net.lsp.node, 'htlc').mockImplementation(() => {
+      throw new Error('the test answers nothing')
+    })
+    const paid = b.pay(net.lsp.invoice(50_000_000n))
+    paid.catch(() => undefined)
+    await until(async () => (await b.host.channels()).some((c) => c.htlcs.length > 0), { what: 'the HTLC' })
+    await until(async () => (await net.lsp.host.channels()).some((c) => c.htlcs.length > 0), { what: 'it at the LSP' })
+    await net.lsp.stop()
+    vi.restoreAllMocks()
+    const before = await b.walletSats()
+    await b.node.exit(instance)
+    await until(
+      async () => {
+        await net.mine(1, [b])
+        return (await b.walletSats()) > before + 290_000n
+      },
+      { what: 'the balance and the HTLC to arrive', seconds: 240 },
+    )
+    expect((await b.walletSats()) - before).toBeGreaterThan(297_000n)
+    await expect(paid).rejects.toMatchObject({ code: 'payment_failed' })
   })
 })

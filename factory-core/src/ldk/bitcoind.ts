@@ -21,7 +21,11 @@ const NO_SUCH_HEIGHT = -8
 
 export const rpcCode = (error: unknown): number | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined
-export const words = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+/** With its cause: `fetch failed` alone says nothing. */
+export function words(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message
+}
 
 const unexpected = (method: string): FactoryError =>
   new FactoryError('host_failed', `bitcoind's ${method} answered in an unexpected form`)

@@ -33,6 +33,7 @@ import {
 } from '../units/index.js'
 import { words } from './bitcoind.js'
 import { listChannels } from './channels.js'
+import { Claims } from './claims.js'
 import { channelIdOf, keyBytes, someU64, toChannelId } from './convert.js'
 import { LdkNode, type LdkNodeOptions } from './node.js'
 import { apiError, Opening } from './opening.js'
@@ -61,6 +62,7 @@ export class LdkHost implements Host {
   private readonly opening: Opening
   private readonly payments: Payments
   private readonly sweeper: Sweeper
+  private readonly claims: Claims
 
   private constructor(
     readonly node: LdkNode,
@@ -69,6 +71,7 @@ export class LdkHost implements Host {
     this.opening = new Opening(node)
     this.payments = new Payments(node)
     this.sweeper = new Sweeper(node, wallet)
+    this.claims = new Claims(node, wallet)
   }
 
   /** @throws FactoryError `bad_parameter` (main network), `store_corrupt`, `host_failed` */
@@ -271,6 +274,6 @@ export class LdkHost implements Host {
   private onBump(event: ldk.BumpTransactionEvent): void {
     if (event instanceof ldk.BumpTransactionEvent_ChannelClose)
       void this.node.broadcast([Uint8Array.from(event.commitment_tx)])
-    else this.log('warn', 'an HTLC on chain needs a fee from the wallet, which this host can not add yet')
+    else if (event instanceof ldk.BumpTransactionEvent_HTLCResolution) void this.claims.resolve(event)
   }
 }

@@ -4,7 +4,7 @@ import { hex } from '@scure/base'
 import { FactoryError } from '@ln-factory/tlv'
 import { Address, NETWORK, OutScript, RawTx, TEST_NETWORK } from '@scure/btc-signer'
 import type { FundingTx } from '../host/port.js'
-import { txid, type Sat } from '../units/index.js'
+import { txid, type OutPoint, type Sat } from '../units/index.js'
 import { Bitcoin, field, integer, rpcCode, text, words, type BitcoindRpc } from './bitcoind.js'
 import type { LdkNetwork } from './wasm.js'
 
@@ -14,6 +14,16 @@ export interface LdkWallet {
   fundingPrepare(script: Uint8Array, amount: Sat): Promise<FundingTx>
   fundingRelease(funding: FundingTx): Promise<void>
   fundingBroadcast(funding: FundingTx): Promise<void>
+  /** The same transaction, with inputs and a change output appended that pay its fee. `feerate`: sat per 1000 weight units. */
+  addFee(tx: Uint8Array, spent: readonly ForeignInput[], feerate: number): Promise<Uint8Array>
+  /** Witnesses for the inputs that are the wallet's; the others stay as they are. */
+  sign(tx: Uint8Array): Promise<Uint8Array>
+}
+
+/** An input that is not the wallet's, and the most that it will weigh. */
+export interface ForeignInput {
+  readonly outpoint: OutPoint
+  readonly weight: number
 }
 
 const PREFIX: Readonly<Record<LdkNetwork, typeof NETWORK>> = {
@@ -100,12 +110,31 @@ export class BitcoindWallet implements LdkWallet {
         throw error
       },
     )
-    const raw = known ?? (await this.sign(funding))
+    const raw = known ?? (await this.signFunding(funding))
     const { accepted, error } = await this.chain.broadcast(hex.decode(raw))
     if (!accepted) throw new FactoryError('host_failed', `funding ${funding.txid} was refused: ${error ?? ''}`)
   }
 
-  private async sign(funding: FundingTx): Promise<string> {
+  async addFee(tx: Uint8Array, spent: readonly ForeignInput[], feerate: number): Promise<Uint8Array> {
+    const options = {
+      input_weights: spent.map(({ outpoint, weight }) => ({ txid: outpoint.txid, vout: outpoint.vout, weight })),
+      // Behind the outputs that stand beside their inputs.
+      changePosition: RawTx.decode(tx).outputs.length,
+      change_type: 'bech32m',
+      // sat/vB, rounded up to three digits.
+      fee_rate: Math.ceil(feerate * 4) / 1000,
+      add_inputs: true,
+    }
+    const reply = await this.rpc.call('fundrawtransaction', [hex.encode(tx), options, false])
+    return hex.decode(text('fundrawtransaction', field('fundrawtransaction', reply, 'hex')))
+  }
+
+  async sign(tx: Uint8Array): Promise<Uint8Array> {
+    const reply = await this.rpc.call('signrawtransactionwithwallet', [hex.encode(tx)])
+    return hex.decode(text('signrawtransactionwithwallet', field('signrawtransactionwithwallet', reply, 'hex')))
+  }
+
+  private async signFunding(funding: FundingTx): Promise<string> {
     const raw = await this.finalize(funding.psbt)
     if ((await this.signedId(funding.psbt)) !== funding.txid)
       throw new FactoryError('host_failed', `signing changed the txid of funding ${funding.txid}`)
