@@ -64,8 +64,8 @@ export function childFee(feerate: number, parentFee: Sat, parentVsize: number): 
 /**
  * - Refused alone: a child at once, for the feerate that the deadline asks.
  * - In a mempool: it waits `PATIENCE` blocks, then gets a child.
- * - Every `PATIENCE` blocks without a confirmation the child pays a quarter more, or what the deadline asks, whichever is more:
- *   estimates may be wrong, and near its deadline a transaction must not depend on them.
+ * - Every `PATIENCE` blocks without a confirmation the child pays a quarter more, twice as much from the deadline on, or what the
+ *   estimates ask if that is more: they may be wrong, and a transaction that is late must not depend on them.
  */
 export function decideBump(s: BumpSituation): BumpDecision {
   const left = Math.max(1, bumpDeadline(s) - s.height)
@@ -82,10 +82,10 @@ export function decideBump(s: BumpSituation): BumpDecision {
   }
   // Gone from the mempool with its child: the same again, or more.
   if (s.refused) return withinLimit(max(target, s.child.fee), least, s.limit)
-  const quarter = s.child.fee / 4n
-  const step = s.child.fee + (quarter > REPLACEMENT_STEP ? quarter : REPLACEMENT_STEP)
+  const more = s.height < bumpDeadline(s) ? s.child.fee / 4n : s.child.fee
+  const step = s.child.fee + max(more, REPLACEMENT_STEP)
   if (target < step && s.height - s.child.height < PATIENCE) return { do: 'wait' }
-  return withinLimit(max(target, step), s.child.fee + REPLACEMENT_STEP, s.limit)
+  return withinLimit(max(target, step), max(least, s.child.fee + REPLACEMENT_STEP), s.limit)
 }
 
 const max = (a: bigint, b: bigint): bigint => (a > b ? a : b)

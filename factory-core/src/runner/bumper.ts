@@ -14,7 +14,7 @@ import { Children, type Owner, type ParentRecord } from './children.js'
 import type { Broadcast } from './executor.js'
 
 export interface BumperDeps {
-  readonly host: Host
+  readonly host: Pick<Host, 'broadcast' | 'newScript' | 'utxo' | 'log' | 'feeWallet'>
   readonly store: FactoryStore
   readonly limits: FeeLimits
   readonly height: () => BlockHeight
