@@ -47,11 +47,7 @@ export const COIN_INPUT = 1
 export const leastCoin = (fee: Sat): Sat => sat(fee + DUST - ANCHOR.amount)
 
 /** The smallest coin that is large enough, and the same one again where it can be. */
-export function pickCoin(
-  coins: readonly WalletCoin[],
-  fee: Sat,
-  held: WalletCoin | undefined,
-): WalletCoin | undefined {
+export function pickCoin(coins: readonly WalletCoin[], fee: Sat, held: WalletCoin | undefined): WalletCoin | undefined {
   const least = leastCoin(fee)
   if (held !== undefined && held.amount >= least) return held
   return coins.filter((c) => c.amount >= least).sort((a, b) => (a.amount < b.amount ? -1 : 1))[0]

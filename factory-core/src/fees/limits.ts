@@ -15,7 +15,7 @@ export const defaultFeeLimits: FeeLimits = { perTransaction: sat(50_000), perFac
  * that was replaced pays nothing, so only the last of each counts.
  */
 export function allowance(limits: FeeLimits, others: readonly Sat[]): Sat {
-  const left = others.reduce((rest, fee) => rest - fee, limits.perFactory as bigint)
+  const left = others.reduce<bigint>((rest, fee) => rest - fee, limits.perFactory)
   const most = left < limits.perTransaction ? left : limits.perTransaction
   return sat(most > 0n ? most : 0n)
 }

@@ -156,7 +156,10 @@ export class FeeBumper {
     }
     const enough = await take(pay)
     if (enough !== undefined) return enough
-    const most = [...coins, ...(held === undefined ? [] : [held])].reduce((m, c) => (c.amount > m ? c.amount : m), sat(0))
+    const most = [...coins, ...(held === undefined ? [] : [held])].reduce(
+      (m, c) => (c.amount > m ? c.amount : m),
+      sat(0),
+    )
     const affordable = most - leastCoin(sat(0))
     if (affordable <= 0n) return undefined
     const second = decideBump({ ...situation, limit: sat(affordable < pay.fee ? affordable : pay.fee) })
@@ -176,7 +179,8 @@ export class FeeBumper {
     if (!sent.accepted) return this.#notSent(parent, child, sent)
     this.#children.log(owner, 'broadcast', `${child.txid} pays ${pay.fee} sat for ${txid}`)
     const before = record.child?.coin
-    if (before !== undefined && outPointKey(before.outpoint) !== outPointKey(coin.outpoint)) await wallet.release(before)
+    if (before !== undefined && outPointKey(before.outpoint) !== outPointKey(coin.outpoint))
+      await wallet.release(before)
     if (pay.capped) {
       const short = `a child pays ${pay.fee} sat for it where ${pay.wanted} sat are wanted: limits or coins don't allow more`
       this.#alarms.raise(owner, txid, short)
@@ -188,7 +192,10 @@ export class FeeBumper {
     const why = sent.error ?? 'no reason given'
     if (alone.accepted) {
       // Often another participant's child, which pays as much: the next one pays more.
-      this.deps.host.log('info', `${child.txid}, which would pay ${child.fee} sat for ${txid}, was not accepted: ${why}`)
+      this.deps.host.log(
+        'info',
+        `${child.txid}, which would pay ${child.fee} sat for ${txid}, was not accepted: ${why}`,
+      )
       return alone
     }
     this.#alarms.raise(owner, txid, `its fee is too low for the mempool, and its package was not accepted: ${why}`)

@@ -19,6 +19,12 @@ const WITNESSES = {
   P2TR: [new Uint8Array(64).fill(1)],
 }
 
+interface Input {
+  readonly txid: Uint8Array
+  readonly index: number
+  readonly sequence: number
+}
+
 describe('the child that pays', () => {
   it('invariant 10: anchor and coin are its fee and its change, to the satoshi', () => {
     fc.assert(
@@ -38,21 +44,25 @@ describe('the child that pays', () => {
     expect(() => buildChild(anchor, coinOf(leastCoin(fee) - 1n), P2TR, fee)).toThrow(/doesn't pay/)
   })
 
-  it.each(['P2WPKH', 'P2TR'] as const)('of a %s coin is version 3, replaceable, and no larger than reckoned', (kind) => {
-    const coin = coinOf(50_000, kind === 'P2TR' ? P2TR : P2WPKH)
-    const child = buildChild(anchor, coin, P2TR, sat(1000))
-    const raw = finalizeChild(child, WITNESSES[kind])
-    const decoded = RawTx.decode(raw)
-    expect(decoded.version).toBe(3)
-    expect(decoded.inputs.map((i) => [bytesToHex(i.txid), i.index])).toEqual([
-      [anchor.txid, anchor.vout],
-      [coin.outpoint.txid, coin.outpoint.vout],
-    ])
-    for (const input of decoded.inputs) expect(input.sequence).toBeLessThan(0xfffffffe)
-    expect(decoded.witnesses).toEqual([[], WITNESSES[kind]])
-    const weight = 3 * child.bytes.length + raw.length
-    expect(Math.ceil(weight / 4)).toBeLessThanOrEqual(CHILD_VSIZE)
-  })
+  it.each(['P2WPKH', 'P2TR'] as const)(
+    'of a %s coin is version 3, replaceable, and no larger than reckoned',
+    (kind) => {
+      const coin = coinOf(50_000, kind === 'P2TR' ? P2TR : P2WPKH)
+      const child = buildChild(anchor, coin, P2TR, sat(1000))
+      const raw = finalizeChild(child, WITNESSES[kind])
+      const decoded = RawTx.decode(raw)
+      const inputs: readonly Input[] = decoded.inputs
+      expect(decoded.version).toBe(3)
+      expect(inputs.map((i) => [bytesToHex(i.txid), i.index])).toEqual([
+        [anchor.txid, anchor.vout],
+        [coin.outpoint.txid, coin.outpoint.vout],
+      ])
+      for (const input of inputs) expect(input.sequence).toBeLessThan(0xfffffffe)
+      expect(decoded.witnesses).toEqual([[], WITNESSES[kind]])
+      const weight = 3 * child.bytes.length + raw.length
+      expect(Math.ceil(weight / 4)).toBeLessThanOrEqual(CHILD_VSIZE)
+    },
+  )
 
   it('takes the smallest coin that pays, and keeps the one it has', () => {
     const fee = sat(1000)

@@ -39,7 +39,10 @@ const situation = fc
     parentFee: sat(Math.ceil((vsize * own) / 1000)),
     parentVsize: vsize,
     refused,
-    child: child === null ? undefined : { fee: sat(child.fee), height: blockHeight(SINCE + Math.max(0, waited - child.ago)) },
+    child:
+      child === null
+        ? undefined
+        : { fee: sat(child.fee), height: blockHeight(SINCE + Math.max(0, waited - child.ago)) },
     limit: sat(limit),
   }))
 

@@ -73,11 +73,7 @@ const readable = (file: string): string | undefined => {
 }
 
 /** @throws FactoryError `host_failed`, which names what was looked for */
-export async function findBitcoind(
-  rpc: HostRpc,
-  network: string,
-  settings: BitcoindSettings,
-): Promise<BitcoindAccess> {
+export async function findBitcoind(rpc: HostRpc, network: string, settings: BitcoindSettings): Promise<BitcoindAccess> {
   const chain = CHAINS[network]
   if (chain === undefined) throw new FactoryError('host_failed', `no bitcoind is known for the network ${network}`)
   const { configs } = parse(bitcoinConfig, 'listconfigs', await rpc.call('listconfigs'))

@@ -60,7 +60,8 @@ export class ClnFeeWallet implements FeeWallet {
   ): Promise<Uint8Array[]> {
     const params = { psbt: unsignedPsbtOf(tx, prevouts), signonly: [input] }
     const { signed_psbt } = parse(signPsbt, 'signpsbt', await this.rpc.call('signpsbt', params))
-    if (signedTxid(signed_psbt) !== txidOf(tx)) throw new FactoryError('host_failed', 'signing changed the child: not sent')
+    if (signedTxid(signed_psbt) !== txidOf(tx))
+      throw new FactoryError('host_failed', 'signing changed the child: not sent')
     return inputWitness(signed_psbt, input)
   }
 

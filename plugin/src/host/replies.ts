@@ -74,10 +74,7 @@ export const listFunds = z.object({
 })
 export const reservations = z.object({ reservations: z.array(z.object({ reserved: z.boolean() })) })
 export const bitcoinConfig = z.object({
-  configs: z.record(
-    z.string(),
-    z.object({ value_str: z.string().optional(), value_int: z.number().int().optional() }),
-  ),
+  configs: z.record(z.string(), z.object({ value_str: z.string().optional(), value_int: z.number().int().optional() })),
 })
 /** bitcoind's own. */
 export const bitcoindReply = z.object({

@@ -175,6 +175,8 @@ export function onForceCloseFailed(step: Builder, error: string): void {
   step.to({ ...state, notice, exit: { ...state.exit, channelClosing: false } })
 }
 
+const refusalOf = (id: Txid): string => `${id} was not accepted`
+
 export function onExitBroadcast(
   step: Builder,
   context: Context,
@@ -184,11 +186,13 @@ export function onExitBroadcast(
 ): void {
   const { state } = step
   if (!hasPath(state)) return
-  if (result.accepted) step.log('broadcast', id)
-  else if (state.stage === 'exiting' && exitSpends(livePath(state, context, live)).some((s) => s.tx.txid === id))
+  if (result.accepted) {
+    step.log('broadcast', id)
+    if (state.notice?.startsWith(refusalOf(id)) === true) step.to({ ...state, notice: undefined })
+  } else if (state.stage === 'exiting' && exitSpends(livePath(state, context, live)).some((s) => s.tx.txid === id))
     step.to({
       ...state,
-      notice: `${id} was not accepted, trying again with the next block: ${result.error ?? 'no reason given'}`,
+      notice: `${refusalOf(id)}, trying again with the next block: ${result.error ?? 'no reason given'}`,
     })
 }
 
