@@ -51,10 +51,15 @@ export class FeeBumper {
   async send(owner: Owner, { tx, txid, bump }: Broadcast): Promise<BroadcastResult> {
     const alone = await this.deps.host.broadcast(tx)
     const fee = refusedForFee(alone.error)
-    if (bump === undefined || alone.confirmed === true || (!alone.accepted && !fee)) return alone
+    if (bump === undefined) return alone
+    if (alone.confirmed === true || (!alone.accepted && !fee)) {
+      this.#alarms.clear(owner, txid)
+      return alone
+    }
     const wallet = this.deps.host.feeWallet
     if (wallet === undefined) {
-      if (fee) this.#alarms.raise(owner, txid, `the mempool refuses it for its fee, and this host can't add one`)
+      if (fee)
+        this.#alarms.raise(owner, txid, `this host can't add to its fee, and the mempool says: ${alone.error ?? ''}`)
       else this.#alarms.clear(owner, txid)
       return alone
     }
