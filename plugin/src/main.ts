@@ -51,7 +51,7 @@ async function prepare({ options: values, configuration }: InitParams): Promise<
   const lightningDir = configuration['lightning-dir']
   const config = parseOptions(values, { lightningDir, network: configuration.network })
   const rpc = new LightningRpc(join(lightningDir, configuration['rpc-file']))
-  const host = await ClnHost.create({ rpc, lightningDir, log })
+  const host = await ClnHost.create({ rpc, lightningDir, log, bitcoind: config.bitcoind })
   const store = openSqliteStore(config.database)
   return { config, rpc, store, host }
 }
@@ -61,6 +61,7 @@ async function catchUp({ config, rpc, store, host }: Prepared): Promise<Running>
     host,
     store,
     policy: config.policy,
+    feeLimits: config.feeLimits,
     entropy: (bytes) => new Uint8Array(randomBytes(bytes)),
     clock: () => Math.floor(Date.now() / 1000),
   })

@@ -7,6 +7,8 @@ import type { ClientLive } from '../ceremony/client/forming.js'
 import { fundingOf, livePath } from '../ceremony/client/running.js'
 import { clientBase, joined, type ClientState } from '../ceremony/client/state.js'
 import { signatureItem } from '../ceremony/spend-key.js'
+import { fromWire } from '../ceremony/terms.js'
+import { bumpOf } from '../fees/index.js'
 import type { Context, StepBuilder } from '../machine/index.js'
 import { finalize } from '../tree/index.js'
 import type { ClientPath, Spend } from '../tree/types.js'
@@ -50,7 +52,8 @@ export function advanceDistribution(step: Builder, context: Context, live: Clien
     if (parent === funding ? published : state.seen[parent] === undefined) continue
     const signature = context.item(signatureItem(next.id))
     if (signature === undefined) throw new FactoryError('store_corrupt', `the signature of ${next.id} is missing`)
-    step.call({ call: 'broadcast', tx: finalize(next, signature), txid: next.tx.txid })
+    const bump = bumpOf(next, fromWire(state.invite.params).confirmationMargin)
+    step.call({ call: 'broadcast', tx: finalize(next, signature), txid: next.tx.txid, bump })
   }
 }
 

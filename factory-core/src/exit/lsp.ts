@@ -8,6 +8,7 @@ import { lspKey, participantAt, treeOf } from '../ceremony/lsp/factory.js'
 import type { LspLive } from '../ceremony/lsp/forming.js'
 import type { LspExit, LspState } from '../ceremony/lsp/state.js'
 import { signatureItem } from '../ceremony/spend-key.js'
+import { bumpOf } from '../fees/index.js'
 import type { BroadcastResult, HostChannel } from '../host/port.js'
 import { latestExpiry, mustExit } from '../htlc/index.js'
 import type { Context, StepBuilder } from '../machine/index.js'
@@ -141,7 +142,8 @@ function publishPaths(
       step.remark(`the signature of ${spend.id} is missing in the store`)
       continue
     }
-    step.call({ call: 'broadcast', tx: finalize(spend, signature), txid: spend.tx.txid })
+    const bump = bumpOf(spend, state.params.confirmationMargin)
+    step.call({ call: 'broadcast', tx: finalize(spend, signature), txid: spend.tx.txid, bump })
   }
 }
 

@@ -66,6 +66,8 @@ export interface BroadcastResult {
   readonly accepted: boolean
   /** The backend's own words when it refused. */
   readonly error: string | undefined
+  /** It is in a block already, as far as the backend can tell. */
+  readonly confirmed?: boolean
 }
 
 export interface FundingTx {
@@ -75,9 +77,56 @@ export interface FundingTx {
   readonly vout: number
 }
 
+export interface FeerateEstimate {
+  readonly blocks: number
+  /** sat per 1000 vB. */
+  readonly feerate: number
+}
+
+export interface Feerates {
+  /** What the mempool takes nothing under, now; sat per 1000 vB. */
+  readonly floor: number
+  /** To be mined within so many blocks; empty while the node has none. */
+  readonly estimates: readonly FeerateEstimate[]
+}
+
+/** A confirmed output of the host's wallet (P2WPKH or P2TR). */
+export interface WalletCoin {
+  readonly outpoint: OutPoint
+  readonly amount: Sat
+  readonly script: Uint8Array
+}
+
+/** What a host offers so that a transaction whose fee was fixed when it was signed confirms at today's feerates. */
+export interface FeeWallet {
+  feerates(): Promise<Feerates>
+  /** Confirmed, native segwit, and reserved for nobody. */
+  coins(): Promise<WalletCoin[]>
+  /** For this caller alone, for about a day, across restarts. False when somebody has it, or it is spent. */
+  reserve(coin: WalletCoin): Promise<boolean>
+  /** Ours again, for longer. False when it is spent. */
+  renew(coin: WalletCoin): Promise<boolean>
+  /** Idempotent. */
+  release(coin: WalletCoin): Promise<void>
+  /**
+   * Witness of one input, which spends a coin of the wallet. Owes: signs that input and no other. The others' outputs are given
+   * in full, as BIP 341 signs them too.
+   * @param tx legacy serialisation
+   */
+  sign(
+    tx: Uint8Array,
+    prevouts: readonly { readonly amount: Sat; readonly script: Uint8Array }[],
+    input: number,
+  ): Promise<Uint8Array[]>
+  /** A parent that the mempool refuses for its fee, and its child, as one package. */
+  submitPackage(parent: Uint8Array, child: Uint8Array): Promise<BroadcastResult>
+}
+
 export interface Host {
   readonly nodeId: NodeId
   readonly caps: HostCaps
+  /** Absent: transactions go out with the fee that is built into them, and no other. */
+  readonly feeWallet?: FeeWallet
   /** 32 bytes, the same for the same seed and label, for ever: factory keys are derived from it. */
   deriveSecret(label: string): Promise<Uint8Array>
   peers(): Promise<PeerInfo[]>

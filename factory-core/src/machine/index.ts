@@ -6,6 +6,7 @@
  * effects leaves.
  */
 import { FactoryError, type ErrorCode, type Payload } from '@ln-factory/tlv'
+import type { Bump } from '../fees/child.js'
 import type { BroadcastResult, FundingCheck, FundingTx, HostChannel } from '../host/port.js'
 import type { Policy } from '../runner/api.js'
 import type { Item, LogEntry, SignRecord } from '../store/port.js'
@@ -59,7 +60,8 @@ export type HostCall =
   | { readonly call: 'channels' }
   | { readonly call: 'checkFunding'; readonly channelId: string }
   | { readonly call: 'utxo'; readonly outpoint: OutPoint }
-  | { readonly call: 'broadcast'; readonly tx: Uint8Array; readonly txid: Txid }
+  /** With `bump`: a child pays for it when its own fee is not enough. */
+  | { readonly call: 'broadcast'; readonly tx: Uint8Array; readonly txid: Txid; readonly bump?: Bump }
   | { readonly call: 'forceClose'; readonly peer: NodeId; readonly channelId: string }
   | { readonly call: 'drop'; readonly peer: NodeId; readonly channelId: string }
 

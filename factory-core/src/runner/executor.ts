@@ -1,11 +1,18 @@
 /** Host calls, executed: one place where the core's wishes meet the node. Answers come back as events. */
 import { FactoryError } from '@ln-factory/tlv'
-import type { Host } from '../host/port.js'
+import type { BroadcastResult, Host } from '../host/port.js'
 import type { Event, HostCall, HostDone } from '../machine/index.js'
 
-export async function execute(host: Host, call: HostCall): Promise<Event> {
+export type Broadcast = Extract<HostCall, { call: 'broadcast' }>
+
+/** @param send how a transaction goes out */
+export async function execute(
+  host: Host,
+  call: HostCall,
+  send: (call: Broadcast) => Promise<BroadcastResult>,
+): Promise<Event> {
   try {
-    return { type: 'done', done: await perform(host, call) }
+    return { type: 'done', done: await perform(host, call, send) }
   } catch (error) {
     const code = error instanceof FactoryError ? error.code : 'internal'
     const text = error instanceof Error ? error.message : String(error)
@@ -14,7 +21,11 @@ export async function execute(host: Host, call: HostCall): Promise<Event> {
   }
 }
 
-async function perform(host: Host, call: HostCall): Promise<HostDone> {
+async function perform(
+  host: Host,
+  call: HostCall,
+  send: (call: Broadcast) => Promise<BroadcastResult>,
+): Promise<HostDone> {
   switch (call.call) {
     case 'newScript':
       return { call: 'newScript', script: await host.newScript() }
@@ -45,7 +56,7 @@ async function perform(host: Host, call: HostCall): Promise<HostDone> {
     case 'utxo':
       return { call: 'utxo', outpoint: call.outpoint, output: await host.utxo(call.outpoint) }
     case 'broadcast':
-      return { call: 'broadcast', txid: call.txid, result: await host.broadcast(call.tx) }
+      return { call: 'broadcast', txid: call.txid, result: await send(call) }
     case 'forceClose':
       await host.forceClose(call.peer, call.channelId)
       return { call: 'forceClose' }

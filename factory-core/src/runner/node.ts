@@ -5,12 +5,13 @@
 import { FactoryError, type Payload } from '@ln-factory/tlv'
 import { createClient, createLsp, grantOpenStep, expectsOpen } from '../ceremony/index.js'
 import { MIN_USE } from '../ceremony/terms.js'
+import { defaultFeeLimits, type FeeLimits } from '../fees/index.js'
 import { decideHtlc } from '../htlc/index.js'
 import type { Host, HostHandlers, HtlcDecision, HtlcEvent, OpenDecision, OpenRequest } from '../host/port.js'
 import { idBytes, type Context, type Effect, type Event, type Step } from '../machine/index.js'
 import type { ClientState, LspState } from '../ceremony/index.js'
 import { FACTORY_SECRET_LABEL } from '../signing/index.js'
-import { encodeState, type FactoryStore, type StoredLog } from '../store/index.js'
+import { encodeState, type FactoryStore, type Role, type StoredLog } from '../store/index.js'
 import { planTree } from '../tree/index.js'
 import { fromWire } from '../ceremony/terms.js'
 import {
@@ -36,6 +37,7 @@ import type {
   PendingInvite,
   Policy,
 } from './api.js'
+import { FeeBumper } from './bumper.js'
 import { execute } from './executor.js'
 import { gateOf, granted, shutGate, Unbacked } from './gates.js'
 import { advance, clientMachine, lspMachine, revive, stepMachine, type Machine } from './machine.js'
@@ -57,6 +59,8 @@ export interface NodeDeps {
   readonly clock: () => number
   /** Default: the process's own timers. */
   readonly schedule?: Schedule
+  /** What the children of tree transactions may cost; default: `defaultFeeLimits`. */
+  readonly feeLimits?: FeeLimits
 }
 
 /** Invitations that one unknown LSP may leave waiting for the operator. */
@@ -70,6 +74,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
   readonly #waiters = new Waiters()
   readonly #unbacked = new Unbacked()
   readonly #follower: ChainFollower
+  readonly #bumper: FeeBumper
   #policy: Policy
 
   private constructor(
@@ -82,6 +87,12 @@ export class FactoryNode implements FactoryApi, HostHandlers {
       this.#dispatch(instance, { type: 'timer', name })
     }, deps.schedule ?? systemSchedule)
     this.#policy = loadPolicy(deps.store, deps.policy)
+    this.#bumper = new FeeBumper({
+      host: deps.host,
+      store: deps.store,
+      limits: deps.feeLimits ?? defaultFeeLimits,
+      height: () => this.height,
+    })
     this.#follower = new ChainFollower(deps.host, deps.store, (event) => {
       this.#onChain(event)
       return Promise.resolve()
@@ -201,12 +212,19 @@ export class FactoryNode implements FactoryApi, HostHandlers {
 
   async list(): Promise<FactorySummary[]> {
     const channels = await this.deps.host.channels()
-    return [...this.#machines].map(([instance, m]) => summarize(m, this.nodeId, channels, this.#context(instance)))
+    return [...this.#machines].map(([instance, m]) =>
+      this.#noticed(summarize(m, this.nodeId, channels, this.#context(instance))),
+    )
   }
 
   async show(instance: InstanceId): Promise<FactoryDetails> {
     const machine = this.#machine(instance)
-    return describe(machine, this.nodeId, await this.deps.host.channels(), this.#context(instance))
+    return this.#noticed(describe(machine, this.nodeId, await this.deps.host.channels(), this.#context(instance)))
+  }
+
+  /** A fee that is missing comes first: it is what the operator can do something about. */
+  #noticed<T extends FactorySummary>(summary: T): T {
+    return { ...summary, notice: this.#bumper.notice(summary.instance) ?? summary.notice }
   }
 
   async peers(): Promise<PeerSummary[]> {
@@ -336,8 +354,11 @@ export class FactoryNode implements FactoryApi, HostHandlers {
   #onChain(event: ChainEvent): void {
     switch (event.kind) {
       case 'confirmed':
-        for (const i of this.#watchlist.of(event.txid))
+        for (const i of this.#watchlist.of(event.txid)) {
+          const machine = this.#machines.get(i)
+          if (machine !== undefined) this.#bumper.confirmed({ instance: i, role: machine.role }, event.txid)
           this.#dispatch(i, { type: 'confirmed', txid: event.txid, height: event.height })
+        }
         return
       case 'unconfirmed':
         for (const i of this.#watchlist.of(event.txid)) this.#dispatch(i, { type: 'unconfirmed', txid: event.txid })
@@ -416,7 +437,7 @@ export class FactoryNode implements FactoryApi, HostHandlers {
       if (step.state.stage !== 'invited') this.#machines.delete(instance)
       if (step.state.stage === 'refused')
         this.deps.host.log('info', `invitation ${instance} from ${step.state.lsp} refused: ${step.state.reason}`)
-      this.#run(instance, step.effects)
+      this.#run(instance, machine.role, step.effects)
       return
     }
     if (changed || step.records.length + step.items.length + step.log.length > 0) {
@@ -433,20 +454,22 @@ export class FactoryNode implements FactoryApi, HostHandlers {
     advance(machine, step.state)
     const after = phaseOf(machine)
     if (before !== after) this.deps.host.log('info', `factory ${instance} is ${after}`)
-    this.#run(instance, step.effects)
+    this.#run(instance, machine.role, step.effects)
     this.#waiters.look(instance, machine)
   }
 
-  #run(instance: InstanceId, effects: readonly Effect[]): void {
+  #run(instance: InstanceId, role: Role, effects: readonly Effect[]): void {
     for (const effect of effects) {
       switch (effect.do) {
         case 'send':
           this.#peers.send(effect.peer, effect.payload)
           break
         case 'call':
-          void execute(this.deps.host, effect.call).then((event) => {
-            this.#dispatch(instance, event)
-          })
+          void execute(this.deps.host, effect.call, (call) => this.#bumper.send({ instance, role }, call)).then(
+            (event) => {
+              this.#dispatch(instance, event)
+            },
+          )
           break
         case 'timer':
           this.#timers.set(instance, effect.name, effect.seconds)

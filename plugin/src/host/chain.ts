@@ -42,7 +42,7 @@ export class Chain {
     // The fee was fixed when the transaction was signed: a node that finds it high must not keep us from our money.
     const reply = await this.rpc.call('sendrawtransaction', { tx: hex.encode(tx), allowhighfees: true })
     const { success, errmsg } = parse(sendRawTransaction, 'sendrawtransaction', reply)
-    const accepted = success || IN_CHAIN.test(errmsg)
-    return { accepted, error: accepted ? undefined : errmsg.trim().replace(/\s*\n\s*/g, ' ') }
+    if (IN_CHAIN.test(errmsg)) return { accepted: true, error: undefined, confirmed: true }
+    return { accepted: success, error: success ? undefined : errmsg.trim().replace(/\s*\n\s*/g, ' ') }
   }
 }

@@ -12,6 +12,7 @@ import {
 } from '@ln-factory/core/units'
 import type {
   BroadcastResult,
+  FeeWallet,
   FundingCheck,
   FundingTx,
   Host,
@@ -21,8 +22,10 @@ import type {
 } from '@ln-factory/core/host'
 import type { HostRpc } from '../rpc/index.js'
 import { AddressCodec } from './address.js'
+import type { BitcoindSettings } from './bitcoind-access.js'
 import { Chain } from './chain.js'
 import { Channels } from './channels.js'
+import { ClnFeeWallet } from './fee-wallet.js'
 import { FundingWallet } from './funding.js'
 import { checkFunding } from './funding-check.js'
 import { Opening } from './opening.js'
@@ -40,6 +43,8 @@ export interface ClnHostOptions {
   /** Directory of the network, where lightningd keeps its database. */
   readonly lightningDir: string
   readonly log: Host['log']
+  /** Where bitcoind is, as far as the operator says; the rest is lightningd's own settings. */
+  readonly bitcoind?: BitcoindSettings
 }
 
 /** Stock Core Lightning as a host of factories. */
@@ -48,6 +53,7 @@ export class ClnHost implements Host {
   readonly index: Channels
   readonly connections: Peers
   readonly log: Host['log']
+  readonly feeWallet: FeeWallet
   private readonly chain: Chain
   private readonly funding: FundingWallet
   private readonly opening: Opening
@@ -57,8 +63,10 @@ export class ClnHost implements Host {
     readonly nodeId: NodeId,
     readonly caps: HostCaps,
     private readonly addresses: AddressCodec,
+    network: string,
   ) {
     const { rpc } = options
+    this.feeWallet = new ClnFeeWallet(rpc, network, options.bitcoind ?? {})
     this.log = options.log
     this.index = new Channels(rpc)
     this.connections = new Peers(rpc)
@@ -81,7 +89,7 @@ export class ClnHost implements Host {
       maxPush: toMsat(MIN_RESERVE),
       dropsChannels: await hasCommand(options.rpc, 'dev-forget-channel'),
     }
-    return new ClnHost(options, nodeId(info.id), caps, new AddressCodec(info.network))
+    return new ClnHost(options, nodeId(info.id), caps, new AddressCodec(info.network), info.network)
   }
 
   async deriveSecret(label: string): Promise<Uint8Array> {

@@ -3,6 +3,7 @@ import { FactoryError } from '@ln-factory/tlv'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { base64, hex } from '@scure/base'
 import { RawTx, Script, Transaction } from '@scure/btc-signer'
+import type { WalletCoin } from '@ln-factory/core/host'
 import { txid, type Sat, type Txid } from '@ln-factory/core/units'
 
 // The leaf is version 3, spends a key that lightningd does not know, and has an anchor.
@@ -27,10 +28,47 @@ export const txidOf = (raw: Uint8Array): Txid => idOf(RawTx.decode(raw))
 
 /** PSBT of an unsigned transaction whose one input spends `prevout`. */
 export function unsignedPsbt(leaf: Uint8Array, prevout: { amount: Sat; script: Uint8Array }): string {
-  const tx = Transaction.fromRaw(leaf, LENIENT)
-  if (tx.inputsLength !== 1) throw new FactoryError('bad_parameter', 'a leaf has one input')
-  tx.updateInput(0, { witnessUtxo: { amount: prevout.amount, script: prevout.script } })
+  if (RawTx.decode(leaf).inputs.length !== 1) throw new FactoryError('bad_parameter', 'a leaf has one input')
+  return unsignedPsbtOf(leaf, [prevout])
+}
+
+/** PSBT of an unsigned transaction whose inputs spend `prevouts`, in order. */
+export function unsignedPsbtOf(
+  unsigned: Uint8Array,
+  prevouts: readonly { readonly amount: Sat; readonly script: Uint8Array }[],
+): string {
+  const tx = Transaction.fromRaw(unsigned, LENIENT)
+  if (tx.inputsLength !== prevouts.length)
+    throw new FactoryError('bad_parameter', `${prevouts.length} outputs are named for ${tx.inputsLength} inputs`)
+  for (const [i, { amount, script }] of prevouts.entries()) tx.updateInput(i, { witnessUtxo: { amount, script } })
   return base64.encode(tx.toPSBT(0))
+}
+
+/** A PSBT that names this coin and does nothing with it: what lightningd's reservations are asked for with. */
+export function coinPsbt({ outpoint, amount, script }: WalletCoin): string {
+  const tx = new Transaction(LENIENT)
+  tx.addInput({ txid: outpoint.txid, index: outpoint.vout, witnessUtxo: { amount, script } })
+  return base64.encode(tx.toPSBT(0))
+}
+
+/** Witness of a signed P2WPKH or P2TR key path input. @throws FactoryError `host_failed` when it has no signature */
+export function inputWitness(psbt: string, input: number): Uint8Array[] {
+  const { finalScriptWitness, tapKeySig, partialSig }: SignedInput = Transaction.fromPSBT(
+    base64.decode(psbt),
+    LENIENT,
+  ).getInput(input)
+  if (finalScriptWitness !== undefined) return [...finalScriptWitness]
+  if (tapKeySig !== undefined) return [tapKeySig]
+  const [pair] = partialSig ?? []
+  if (pair === undefined) throw new FactoryError('host_failed', `the wallet did not sign input ${input}`)
+  const [publicKey, signature] = pair
+  return [signature, publicKey]
+}
+
+interface SignedInput {
+  readonly finalScriptWitness?: Uint8Array[]
+  readonly tapKeySig?: Uint8Array
+  readonly partialSig?: [Uint8Array, Uint8Array][]
 }
 
 /**

@@ -54,6 +54,37 @@ export type PeerChannel = z.infer<typeof peerChannels>['channels'][number]
 export const rawBlock = z.object({ blockhash: hash.nullable(), block: hex.nullable() })
 export const utxoOut = z.object({ amount: z.string().nullable(), script: hex.nullable() })
 export const sendRawTransaction = z.object({ success: z.boolean(), errmsg: z.string() })
+export const estimateFees = z.object({
+  feerate_floor: z.number().nonnegative(),
+  feerates: z.array(z.object({ blocks: z.number().int(), feerate: z.number().nonnegative() })),
+})
+export const listFunds = z.object({
+  outputs: z.array(
+    z.object({
+      txid: hash,
+      output: z.number().int(),
+      amount_msat: msatAmount,
+      scriptpubkey: hex,
+      status: z.string(),
+      reserved: z.boolean(),
+      // Of a channel's close: not spendable as an ordinary coin is.
+      csv_lock: z.number().int().optional(),
+    }),
+  ),
+})
+export const reservations = z.object({ reservations: z.array(z.object({ reserved: z.boolean() })) })
+export const bitcoinConfig = z.object({
+  configs: z.record(z.string(), z.object({ value_str: z.string().optional(), value_int: z.number().int().optional() })),
+})
+/** bitcoind's own. */
+export const bitcoindReply = z.object({
+  result: z.unknown(),
+  error: z.object({ message: z.string() }).nullable(),
+})
+export const submitPackage = z.object({
+  package_msg: z.string(),
+  'tx-results': z.record(z.string(), z.object({ txid: hash, error: z.string().optional() })).default({}),
+})
 export const walletConfig = z.object({
   configs: z.object({ wallet: z.object({ value_str: z.string() }).optional() }),
 })

@@ -1,10 +1,12 @@
 /** lightningd's option values, checked: a wrong one stops the plugin with a sentence that names it. */
 import { join } from 'node:path'
+import type { FeeLimits } from '@ln-factory/core/fees'
 import type { Policy } from '@ln-factory/core/runner'
 import { checkParams, type TreeParams } from '@ln-factory/core/tree'
 import type { Blocks } from '@ln-factory/core/units'
 import { FactoryError } from '@ln-factory/tlv'
 import { z } from 'zod'
+import type { BitcoindSettings } from '../host/bitcoind-access.js'
 import { options } from './specs.js'
 import { amountSat, blockCount, node, wholeNumber } from './values.js'
 
@@ -22,6 +24,9 @@ export interface FactoryConfig {
   readonly database: string
   /** What an invitation must keep to; the operator may change it at run time. */
   readonly policy: Policy
+  /** What may be added to the fees of a tree's transactions. */
+  readonly feeLimits: FeeLimits
+  readonly bitcoind: BitcoindSettings
   /** Seconds. */
   readonly stepTimeout: number
   /** Of factories that we create, when the command doesn't say otherwise. */
@@ -29,6 +34,7 @@ export interface FactoryConfig {
 }
 
 const path = z.string().min(1, 'must be a path')
+const word = z.string().min(1, 'must not be empty')
 const nodes = z.array(node)
 const ANY_HEIGHT = 499_999_999
 
@@ -44,6 +50,13 @@ const schema = (regtest: boolean) =>
     'factory-max-clients': wholeNumber(1, 1000),
     'factory-max-feerate': wholeNumber(1000, 100_000),
     'factory-min-depth': wholeNumber(1, 144).default(regtest ? 1 : 3),
+    'factory-max-bump-fee': amountSat,
+    'factory-bump-budget': amountSat,
+    'factory-bitcoin-rpcconnect': word.optional(),
+    'factory-bitcoin-rpcport': wholeNumber(1, 65_535).optional(),
+    'factory-bitcoin-rpcuser': word.optional(),
+    'factory-bitcoin-rpcpassword': word.optional(),
+    'factory-bitcoin-rpccookiefile': path.optional(),
     'factory-step-timeout': wholeNumber(1, 86_400),
     'factory-active-blocks': blockCount(144, ANY_HEIGHT),
     'factory-arity': wholeNumber(1, 4),
@@ -110,6 +123,14 @@ export function parseOptions(raw: Readonly<Record<string, unknown>>, where: Surr
       maxClients: o['factory-max-clients'],
       maxFeerate: o['factory-max-feerate'],
       minDepth: o['factory-min-depth'],
+    },
+    feeLimits: { perTransaction: o['factory-max-bump-fee'], perFactory: o['factory-bump-budget'] },
+    bitcoind: {
+      host: o['factory-bitcoin-rpcconnect'],
+      port: o['factory-bitcoin-rpcport'],
+      user: o['factory-bitcoin-rpcuser'],
+      password: o['factory-bitcoin-rpcpassword'],
+      cookieFile: o['factory-bitcoin-rpccookiefile'],
     },
     stepTimeout: o['factory-step-timeout'],
     creation: { params, activeBlocks: o['factory-active-blocks'] },

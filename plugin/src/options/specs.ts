@@ -1,4 +1,5 @@
 /** The options of lightningd that the plugin adds: name, type, meaning. Their bounds are in parse.ts. */
+import { defaultFeeLimits } from '@ln-factory/core/fees'
 import { defaultParams, MAX_CLIENTS, MAX_EARLY_WARNING } from '@ln-factory/core/tree'
 import type { OptionSpec } from '../rpc/plugin.js'
 
@@ -15,6 +16,12 @@ const text = (name: string, value: string, description: string): OptionSpec => (
   name: `factory-${name}`,
   type: 'string',
   default: value,
+  description,
+})
+
+const bitcoind = (name: string, type: 'int' | 'string', description: string): OptionSpec => ({
+  name: `factory-bitcoin-${name}`,
+  type,
   description,
 })
 
@@ -51,6 +58,21 @@ export const options: readonly OptionSpec[] = [
     type: 'int',
     description: 'Confirmations of the funding before HTLCs flow (default: 3; 1 on regtest)',
   },
+  text(
+    'max-bump-fee',
+    `${defaultFeeLimits.perTransaction}sat`,
+    'Most that is added to the fee of one transaction of a tree, so that it confirms in time',
+  ),
+  text(
+    'bump-budget',
+    `${defaultFeeLimits.perFactory}sat`,
+    'Most that is added to the fees of all transactions of one factory together',
+  ),
+  bitcoind('rpcconnect', 'string', "Host of bitcoind's RPC, for packages (default: lightningd's own setting)"),
+  bitcoind('rpcport', 'int', "Port of bitcoind's RPC (default: lightningd's own setting)"),
+  bitcoind('rpcuser', 'string', "User for bitcoind's RPC (default: lightningd's own setting)"),
+  bitcoind('rpcpassword', 'string', "Password for bitcoind's RPC (default: lightningd's own setting)"),
+  bitcoind('rpccookiefile', 'string', "Cookie file of bitcoind's RPC (default: in bitcoind's data directory)"),
   int('step-timeout', 120, 'Seconds that each step of a ceremony may take'),
   int(
     'active-blocks',

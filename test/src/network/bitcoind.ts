@@ -32,7 +32,7 @@ export class Bitcoind {
     readonly program: BitcoindProgram,
     readonly access: BitcoindAccess,
     private readonly dir: TempDir,
-    private readonly extraArgs: readonly string[],
+    private extraArgs: readonly string[],
     private readonly rpc: BitcoindRpc,
     private daemon: Daemon,
   ) {}
@@ -129,9 +129,10 @@ export class Bitcoind {
     await this.daemon.expectExit()
   }
 
-  /** The same chain, mempool and port; `halt` first. */
-  async restart(): Promise<void> {
+  /** The same chain, mempool and port, with other arguments when some are given; `halt` first. */
+  async restart({ extraArgs = this.extraArgs }: BitcoindOptions = {}): Promise<void> {
     if (this.daemon.ended === undefined) await this.halt()
+    this.extraArgs = extraArgs
     this.daemon = await launch(this.program, this.access, this.extraArgs, this.rpc)
     await this.call('loadwallet', ['harness']).catch((error: unknown) => {
       if (!(error instanceof Error && error.message.includes('already loaded'))) throw error

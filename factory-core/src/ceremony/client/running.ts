@@ -1,5 +1,6 @@
 /** From a checked channel to an active factory, and out of it alone, client side. */
 import { FactoryError } from '@ln-factory/tlv'
+import { bumpOf } from '../../fees/index.js'
 import type { BroadcastResult, HostChannel } from '../../host/port.js'
 import { mustExit } from '../../htlc/index.js'
 import { exitSpends, nextExitStep } from '../../exit/plan.js'
@@ -8,6 +9,7 @@ import { finalize } from '../../tree/index.js'
 import type { ClientPath } from '../../tree/types.js'
 import { blocks, outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
 import { signatureItem } from '../spend-key.js'
+import { fromWire } from '../terms.js'
 import type { ClientLive } from './forming.js'
 import { storedPath } from './path.js'
 import { clientBase, joined, type ClientState, type Joined } from './state.js'
@@ -155,7 +157,8 @@ export function advanceExit(step: Builder, context: Context, live: ClientLive, h
   if (next.do === 'broadcast') {
     const signature = context.item(signatureItem(next.spend.id))
     if (signature === undefined) throw new FactoryError('store_corrupt', `the signature of ${next.spend.id} is missing`)
-    step.call({ call: 'broadcast', tx: finalize(next.spend, signature), txid: next.spend.tx.txid })
+    const bump = bumpOf(next.spend, fromWire(state.invite.params).confirmationMargin)
+    step.call({ call: 'broadcast', tx: finalize(next.spend, signature), txid: next.spend.tx.txid, bump })
   }
   if (next.do === 'close' && !state.exit.channelClosing) {
     step.to({ ...state, exit: { ...state.exit, channelClosing: true } })
@@ -172,6 +175,8 @@ export function onForceCloseFailed(step: Builder, error: string): void {
   step.to({ ...state, notice, exit: { ...state.exit, channelClosing: false } })
 }
 
+const refusalOf = (id: Txid): string => `${id} was not accepted`
+
 export function onExitBroadcast(
   step: Builder,
   context: Context,
@@ -181,11 +186,13 @@ export function onExitBroadcast(
 ): void {
   const { state } = step
   if (!hasPath(state)) return
-  if (result.accepted) step.log('broadcast', id)
-  else if (state.stage === 'exiting' && exitSpends(livePath(state, context, live)).some((s) => s.tx.txid === id))
+  if (result.accepted) {
+    step.log('broadcast', id)
+    if (state.notice?.startsWith(refusalOf(id)) === true) step.to({ ...state, notice: undefined })
+  } else if (state.stage === 'exiting' && exitSpends(livePath(state, context, live)).some((s) => s.tx.txid === id))
     step.to({
       ...state,
-      notice: `${id} was not accepted, trying again with the next block: ${result.error ?? 'no reason given'}`,
+      notice: `${refusalOf(id)}, trying again with the next block: ${result.error ?? 'no reason given'}`,
     })
 }
 

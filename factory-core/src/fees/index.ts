@@ -1,0 +1,4 @@
+export * from './child.js'
+export * from './limits.js'
+export * from './refusal.js'
+export * from './rule.js'
