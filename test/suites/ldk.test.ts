@@ -67,6 +67,36 @@ describeWithBitcoind('a factory on LDK, without any Lightning daemon', () => {
     await net.settled()
   })
 
+  it.each(['before', 'after'])('survives a death %s each commit of a payment, with no balance lost', async (when) => {
+    const all = [net.lsp, ...net.clients]
+    const total = async (): Promise<bigint> =>
+      (await Promise.all(all.map((n) => n.balance()))).reduce((sum, balance) => sum + balance, 0n)
+    const before = await total()
+    let deaths = 0
+    for (let commits = 0; ; commits++) {
+      a.fuse.set(commits, when === 'after')
+      const invoice = b.invoice(100_000n)
+      const paid = a.pay(invoice).then(
+        () => true,
+        () => true,
+      )
+      await until(async () => a.fuse.blown || (await Promise.race([paid, false])), {
+        what: 'the payment, or the death',
+      })
+      if (!a.fuse.blown) break
+      deaths++
+      await a.restart()
+      await until(() => a.connect(net.lsp).then(() => true), { what: 'the connection' })
+      await until(() => a.host.node.manager.list_usable_channels().length === 1, { what: 'the channel' })
+      await net.settled()
+      expect(await total()).toBe(before)
+    }
+    a.fuse.set(Infinity, false)
+    await net.settled()
+    expect(deaths).toBeGreaterThan(2)
+    expect(await total()).toBe(before)
+  })
+
   it('invariant 10: closes in one transaction that pays each balance to the satoshi', async () => {
     const balances = await Promise.all(net.clients.map((c) => c.balance()))
     const before = await Promise.all(net.clients.map((c) => c.walletSats()))

@@ -247,9 +247,9 @@ export class LdkNode implements TcpOwner {
     this.wake()
   }
 
+  /** Idempotent; also of a node that has stopped by itself. */
   async stop(): Promise<void> {
-    if (this.stopped) return
-    if (this.owner !== undefined) this.turn()
+    if (this.running) this.turn()
     this.halt()
     await this.tcp.close()
     this.options.storage.close()

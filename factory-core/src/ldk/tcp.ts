@@ -118,9 +118,11 @@ export class Tcp {
 
   async close(): Promise<void> {
     for (const socket of this.connections.keys()) socket.destroy()
-    if (this.server === undefined) return
-    this.server.close()
-    await once(this.server, 'close')
+    const { server } = this
+    this.server = undefined
+    if (server === undefined) return
+    server.close()
+    await once(server, 'close')
   }
 
   private add(socket: Socket): Connection {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BitcoindWallet, LdkHost, openLdkStorage } from '@ln-factory/core/ldk'
+import { BitcoindWallet, LdkHost, openLdkStorage, type LdkStorage } from '@ln-factory/core/ldk'
 import { defaultPolicy, FactoryNode, type CreateResult, type Policy } from '@ln-factory/core/runner'
 import { openSqliteStore } from '@ln-factory/core/store/sqlite'
 import type { FactoryStore } from '@ln-factory/core/store'
@@ -27,7 +27,34 @@ export const SHORT = {
   feerate: 1000,
 } as const
 
+/** Dies at a commit: just before it is made, or just after. */
+export class Fuse {
+  private left = Infinity
+  private after = false
+  blown = false
+
+  set(commits: number, after: boolean): void {
+    this.left = commits
+    this.after = after
+    this.blown = false
+  }
+
+  guard(storage: LdkStorage): LdkStorage {
+    return {
+      ...storage,
+      commit: (writes) => {
+        const dies = this.left-- === 0
+        if (!dies || this.after) storage.commit(writes)
+        if (!dies) return
+        this.blown = true
+        throw new Error('the process died')
+      },
+    }
+  }
+}
+
 export class LdkFactoryNode {
+  readonly fuse = new Fuse()
   host!: LdkHost
   node!: FactoryNode
   port = 0
@@ -57,7 +84,7 @@ export class LdkFactoryNode {
     this.host = await LdkHost.open({
       network: 'regtest',
       seed: this.seed,
-      storage: openLdkStorage(join(this.dir, `${this.name}-ldk.sqlite`)),
+      storage: this.fuse.guard(openLdkStorage(join(this.dir, `${this.name}-ldk.sqlite`))),
       bitcoind: this.rpc,
       wallet: new BitcoindWallet(this.rpc, 'regtest'),
       log: logOf(this.name),
@@ -82,6 +109,7 @@ export class LdkFactoryNode {
   }
 
   async restart(): Promise<void> {
+    this.fuse.set(Infinity, false)
     await this.stop()
     await this.start()
   }
