@@ -91,6 +91,17 @@ export function onTip(step: Builder, context: Context, live: ClientLive, height:
   )
     step.call({ call: 'utxo', outpoint: fundingOf(livePath(state, context, live)) })
   advanceExit(step, context, live, height)
+  forgetUnfunded(step, height)
+}
+
+/** A funding that never came: the LSP aborted, or could not broadcast. After the expiry it would pay us anyway. */
+function forgetUnfunded(step: Builder, height: BlockHeight): void {
+  const { state } = step
+  if (state.stage !== 'ready' || state.confirmedAt !== undefined || height < state.invite.expiry) return
+  const reason = state.notice ?? 'the funding was not confirmed before the expiry'
+  step.to({ ...clientBase(state), stage: 'aborted', reason, channelId: state.channelId })
+  step.log('state', `aborted: ${reason}`)
+  step.call({ call: 'drop', peer: state.lsp, channelId: state.channelId })
 }
 
 /** Invariant 6: active only when the funding on chain is the output that the path spends. */
