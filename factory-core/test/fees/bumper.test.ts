@@ -131,8 +131,9 @@ describe('how a tree transaction goes out', () => {
 
   it('says so once where a host can add nothing, until it is taken', async () => {
     const t = setUp()
-    const { broadcast, newScript, utxo, log } = t.deps.host
-    const bumper = new FeeBumper({ ...t.deps, host: { broadcast, newScript, utxo, log } })
+    const host = { ...t.deps.host }
+    Reflect.deleteProperty(host, 'feeWallet')
+    const bumper = new FeeBumper({ ...t.deps, host })
     await t.send(bumper)
     await t.send(bumper)
     expect(bumper.notice(OWNER.instance)).toContain('min relay fee not met')
