@@ -383,6 +383,15 @@ describeWithBitcoind('a hostile LSP in the ceremony', () => {
     )
     expect(scene.arena.disk(victim).machines.size).toBeLessThanOrEqual(8)
 
+    // And anew on every connection.
+    for (let n = 1; n < 4; n++) {
+      scene.arena.disconnect(scene.lsp, victim)
+      await scene.arena.connect(scene.lsp, victim)
+      await scene.arena.say(scene.lsp, victim, ...Array.from({ length: 20 }, (_, i) => invite(10_000 * n + i)))
+    }
+    expect(scene.arena.node(victim).invites().length).toBeLessThanOrEqual(8)
+    expect(scene.arena.disk(victim).machines.size).toBeLessThanOrEqual(8)
+
     const other = await scene.arena.add('other lsp')
     await scene.arena.connect(other, victim)
     setPolicy({ ...policy(), autoAccept: [other] })
