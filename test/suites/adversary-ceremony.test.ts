@@ -408,7 +408,7 @@ describeWithBitcoind('a hostile LSP in the ceremony', () => {
     expect(stages).toContain('active')
   })
 
-  it('invariant 11: floods with garbage, fragments without end and unknown kinds: nothing is kept, and the victim can leave', async () => {
+  it('invariant 11: floods with garbage, bare and behind a piggyback's number: nothing is kept, and the victim can leave', async () => {
     const { scene, factory } = await Scene.active(chain, { clients: 2 })
     const victim = scene.client(0)
     const noise = (n: number): Uint8Array => {
@@ -421,7 +421,7 @@ describeWithBitcoind('a hostile LSP in the ceremony', () => {
     const memory = process.memoryUsage().arrayBuffers
     for (let n = 0; n < 200; n++) {
       const body = noise(n)
-      // As it is, as the start of a piggyback, and as the first fragment of many.
+      // As it is, and as what a piggyback would carry.
       await scene.arena.sayBytes(scene.lsp, victim, body, Uint8Array.from([0, 4, ...body.subarray(0, 500)]))
     }
     expect([scene.arena.disk(victim).log.length, scene.arena.disk(victim).machines.size]).toEqual(before)
