@@ -94,7 +94,7 @@ describe('how a tree transaction goes out', () => {
     const bumper = new FeeBumper({ ...t.deps, host: { ...t.deps.host, feeWallet: broken } })
     expect(await t.send(bumper)).toBe(REFUSED)
     expect(bumper.notice(OWNER.instance)).toContain('no bitcoind')
-    broken.feerates = t.feeWallet.feerates
+    broken.feerates = () => t.feeWallet.feerates()
     expect((await t.send(bumper)).accepted).toBe(true)
     expect(bumper.notice(OWNER.instance)).toBeUndefined()
   })
