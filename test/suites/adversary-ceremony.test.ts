@@ -408,7 +408,7 @@ describeWithBitcoind('a hostile LSP in the ceremony', () => {
     expect(stages).toContain('active')
   })
 
-  it('invariant 11: floods with garbage, bare and behind a piggyback's number: nothing is kept, and the victim can leave', async () => {
+  it('invariant 11: floods with garbage, bare and as a piggyback: nothing is kept, and the victim can leave', async () => {
     const { scene, factory } = await Scene.active(chain, { clients: 2 })
     const victim = scene.client(0)
     const noise = (n: number): Uint8Array => {
