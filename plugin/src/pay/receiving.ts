@@ -62,7 +62,12 @@ export function planReceive(
     throw none('the LSP has nothing on its side of the channels', 'spend first, or buy liquidity')
   if (wanted === undefined) return planOver([largest])
   const single = able.filter((c) => c.receivable >= wanted)
-  if (single.length > 0) return planOver(single)
+  if (single.length > 0) {
+    // Any of them will do: all, unless their one delta does not fit the one that expires first; then the one that lasts longest.
+    const plans = [planOver(single), ...single.map((c) => planOver([c])).sort((a, b) => b.lastHeight - a.lastHeight)]
+    const plan = plans.find((p) => p.lastHeight >= height + TIME_TO_PAY)
+    if (plan !== undefined) return plan
+  }
   const total = able.reduce((sum, c) => sum + c.receivable, 0n)
   if (total < wanted) throw none(`${wanted} msat are wanted, and ${total} msat are the most that fit`, 'ask for less')
   const plan = planOver(able)
