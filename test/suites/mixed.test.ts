@@ -82,7 +82,9 @@ describeWithLightningd('a Core Lightning LSP with clients on Core Lightning and 
     const balances = await Promise.all(ldk.map((n) => n.balance()))
     const before = await Promise.all(ldk.map((n) => n.walletSats()))
     const clnBalance = await net.balance(cln, factory.instance_id)
-    const closed = (await net.lsp.call('factory-close', { instance_id: factory.instance_id })) as unknown as ClosedFactory
+    const closed = (await net.lsp.call('factory-close', {
+      instance_id: factory.instance_id,
+    })) as unknown as ClosedFactory
     await net.network.bitcoind.waitForMempool([closed.txid])
     await net.network.mine(1)
     for (const [i, node] of ldk.entries())
