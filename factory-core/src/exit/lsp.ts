@@ -114,26 +114,22 @@ const ends = (state: LspState, tree: FactoryTree): readonly OutPoint[] => [
 export function advanceLspExit(step: Builder, context: Context, live: LspLive, height: BlockHeight): void {
   const { state } = step
   if (!isOnChain(state)) return
-  if (state.exit !== undefined) {
+  if (state.exit !== undefined || Object.keys(state.seen).length > 0) {
     const tree = treeFor(state, context, live)
-    publishPaths(step, state, tree, state.exit, context, height)
-    closeChannels(step, state, tree, state.exit)
+    publishPaths(step, state, tree, context, height)
+    if (state.exit !== undefined) closeChannels(step, state, tree, state.exit)
   }
   sweepStocks(step, context, live, height)
 }
 
-function publishPaths(
-  step: Builder,
-  state: OnChain,
-  tree: FactoryTree,
-  exit: LspExit,
-  context: Context,
-  height: BlockHeight,
-): void {
-  const leaving = new Set(exit.clients.map(participantAt))
+/** The paths of those who are left; and whoever published a kickoff, its latest state follows. */
+function publishPaths(step: Builder, state: OnChain, tree: FactoryTree, context: Context, height: BlockHeight): void {
+  const leaving = new Set((state.exit?.clients ?? []).map(participantAt))
   for (const spend of exitTransactions(tree)) {
-    if (state.seen[spend.tx.txid] !== undefined || !spend.signers.some((i) => leaving.has(i))) continue
     const parent = spend.prevout.outpoint.txid
+    const answer = spend.role === 'leaf' && state.seen[parent] !== undefined
+    if (state.seen[spend.tx.txid] !== undefined) continue
+    if (!answer && !spend.signers.some((i) => leaving.has(i))) continue
     if (parent !== state.funding.txid && state.seen[parent] === undefined) continue
     if (height < readyAt(spend, state.seen[parent])) continue
     const signature = context.item(signatureItem(spend.id))

@@ -21,6 +21,8 @@ describe('the LSP leaves', () => {
     const net = await Net.of(6, 5)
     const instance = await net.active(net.request(short))
     net.disk(net.lsp).items.get(instance)?.delete('sig/leaf:0')
+    // Their nodes would publish that leaf.
+    for (const id of net.clients) net.world.crash(id)
     const exiting = net.node(net.lsp).exit(instance)
     await net.world.run()
     await exiting

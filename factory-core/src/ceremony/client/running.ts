@@ -6,7 +6,7 @@ import { mustExit } from '../../htlc/index.js'
 import { exitSpends, nextExitStep } from '../../exit/plan.js'
 import { type Context, type StepBuilder } from '../../machine/index.js'
 import { finalize } from '../../tree/index.js'
-import type { ClientPath } from '../../tree/types.js'
+import type { ClientPath, Spend } from '../../tree/types.js'
 import { blocks, outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
 import { signatureItem } from '../spend-key.js'
 import { fromWire } from '../terms.js'
@@ -162,21 +162,25 @@ export function exitForHtlcs(
 /** Sent again on every block until it confirms: a mempool may drop it, or may not have had room for it. */
 export function advanceExit(step: Builder, context: Context, live: ClientLive, height: BlockHeight): void {
   const { state } = step
-  if (state.stage !== 'exiting') return
+  if (state.stage !== 'exiting' && state.stage !== 'active') return
   const path = livePath(state, context, live)
   const next = nextExitStep(path, state.seen, height)
-  if (next.do === 'broadcast') {
+  if (next.do === 'broadcast' && (state.stage === 'exiting' || answersKickoff(next.spend, state.seen))) {
     const signature = context.item(signatureItem(next.spend.id))
     if (signature === undefined) throw new FactoryError('store_corrupt', `the signature of ${next.spend.id} is missing`)
     const bump = bumpOf(next.spend, fromWire(state.invite.params).confirmationMargin)
     step.call({ call: 'broadcast', tx: finalize(next.spend, signature), txid: next.spend.tx.txid, bump })
   }
-  if (next.do === 'close' && !state.exit.channelClosing) {
+  if (state.stage === 'exiting' && next.do === 'close' && !state.exit.channelClosing) {
     step.to({ ...state, exit: { ...state.exit, channelClosing: true } })
     step.log('state', 'our path is on chain; closing the channel unilaterally')
     step.call({ call: 'forceClose', peer: state.lsp, channelId: state.channelId })
   }
 }
+
+/** Whoever published the kickoff, its latest state follows: a kickoff output has no distribution. */
+const answersKickoff = (spend: Spend, seen: Readonly<Record<string, BlockHeight>>): boolean =>
+  spend.role === 'leaf' && seen[spend.prevout.outpoint.txid] !== undefined
 
 /** The host could not: it is asked again with the next block. */
 export function onForceCloseFailed(step: Builder, error: string): void {
