@@ -9,7 +9,13 @@ export default tseslint.config(
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: {
       parserOptions: {
-        project: ['./tlv/tsconfig.json', './factory-core/tsconfig.json', './plugin/tsconfig.json', './test/tsconfig.json', './tsconfig.tests.json'],
+        project: [
+          './tlv/tsconfig.json',
+          './factory-core/tsconfig.json',
+          './plugin/tsconfig.json',
+          './test/tsconfig.json',
+          './tsconfig.tests.json',
+        ],
         tsconfigRootDir: import.meta.dirname,
       },
     },

@@ -17,13 +17,19 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['{tlv,factory-core,plugin}/test/**/*.test.ts'], testTimeout: 60_000 },
+        test: {
+          name: 'unit',
+          include: ['{tlv,factory-core,plugin}/test/**/*.test.ts'],
+          setupFiles: ['test/setup/properties.ts'],
+          testTimeout: 60_000,
+        },
       },
       {
         extends: true,
         test: {
           name: 'network',
           include: ['test/suites/**/*.test.ts'],
+          setupFiles: ['test/setup/properties.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
           fileParallelism: false,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { defaultFeeLimits, type Bump } from '../../src/fees/index.js'
-import type { BroadcastResult, FeeWallet, WalletCoin } from '../../src/host/index.js'
+import type { Feerates, BroadcastResult, FeeWallet, WalletCoin } from '../../src/host/index.js'
 import { FeeBumper, type BumperDeps } from '../../src/runner/bumper.js'
 import { openMemoryStore } from '../../src/store/memory/index.js'
 import { blockHeight, blocks, instanceId, outPointKey, sat, txid } from '../../src/units/index.js'
@@ -90,7 +90,7 @@ describe('how a tree transaction goes out', () => {
 
   it('takes what goes wrong with one as no reason to stop the next', async () => {
     const t = setUp()
-    const broken = { ...t.feeWallet, feerates: () => Promise.reject(new Error('no bitcoind')) }
+    const broken = { ...t.feeWallet, feerates: (): Promise<Feerates> => Promise.reject(new Error('no bitcoind')) }
     const bumper = new FeeBumper({ ...t.deps, host: { ...t.deps.host, feeWallet: broken } })
     expect(await t.send(bumper)).toBe(REFUSED)
     expect(bumper.notice(OWNER.instance)).toContain('no bitcoind')
