@@ -258,10 +258,19 @@ export function hostConformance(start: () => Promise<HostPair>): void {
         expect(hex.encode(block?.raw ?? new Uint8Array())).toContain(hex.encode(factoryScript))
       })
 
+      /** A payment is answered before its HTLC has left both commitments: only then are balances final. */
+      const settled = async (): Promise<void> => {
+        for (const side of [lsp, client])
+          await until(async () => (await channelOf(side, opened.channelId))?.htlcs.length === 0, {
+            what: 'HTLCs to settle',
+          })
+      }
+
       it('pays both ways, and every HTLC passes the handler', async () => {
         await reconnect()
         lsp.events.htlcs.length = client.events.htlcs.length = 0
         await lsp.pay(await client.invoice(300_000_000n))
+        await settled()
         await client.pay(await lsp.invoice(25_000_000n))
         for (const { events } of [lsp, client]) {
           expect(events.htlcs).toHaveLength(1)
@@ -273,9 +282,7 @@ export function hostConformance(start: () => Promise<HostPair>): void {
           const { cltvIn, height } = events.htlcs[0] as { cltvIn: number; height: number }
           expect(cltvIn).toBeGreaterThan(height)
         }
-        await until(async () => (await channelOf(client, opened.channelId))?.htlcs.length === 0, {
-          what: 'it to settle',
-        })
+        await settled()
         expect((await channelOf(client, opened.channelId))?.ours).toBe(PUSH + 275_000_000n)
       })
 
@@ -287,6 +294,7 @@ export function hostConformance(start: () => Promise<HostPair>): void {
       })
 
       it('leaves while the other side is gone: leaf, commitment, coins in the wallet', async () => {
+        await settled()
         const before = await client.balance()
         const ours = ((await channelOf(client, opened.channelId))?.ours ?? 0n) / 1000n
         await lsp.stop()
