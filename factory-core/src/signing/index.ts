@@ -2,6 +2,16 @@
  * Signing: MuSig2 (BIP-327) and Schnorr signatures (BIP-340) over a choice of curve libraries, and the factory's own keys.
  * Secrets go in as `SecretKey` and `SecretNonce`, and don't come out.
  */
+export {
+  adapt,
+  extractSecret,
+  PRE_SIGNATURE_SIZE,
+  preSign,
+  verifyPreSignature,
+  type PreSignatureClaim,
+  type PreSignRequest,
+} from './adaptor.js'
+export { AdaptorSession, openAdaptorSession, type AdaptorSessionOptions } from './adaptor-session.js'
 export type { CurveBackend, Point, SchnorrItem } from './backend.js'
 export { nobleBackend } from './backend-noble.js'
 export { backendChoice, defaultBackend, selectBackend, type BackendChoice } from './backend-select.js'
@@ -32,3 +42,4 @@ export { aggregateNonces, parsePublicNonce, type PublicNonce } from './public-no
 export { signSchnorr, verifySchnorr, verifySchnorrBatch } from './schnorr.js'
 export { SecretKey } from './secret-key.js'
 export { openSession, Session, type PartialSignature, type SessionOptions } from './session.js'
+export { signAlone, wholeKey, type LoneSignature } from './whole.js'

@@ -37,6 +37,11 @@ export class Session {
     this.#values = sessionValues(aggregate, this.aggregatedNonce, this.message)
   }
 
+  /** R, compressed, 33 bytes: with the parity that the signature itself doesn't carry. */
+  get finalNonce(): Uint8Array {
+    return this.aggregate.source.backend.compress(this.#values.finalNonce)
+  }
+
   /**
    * Our partial signature, 32 bytes; uses `nonce` up. Like libsecp256k1 it doesn't verify its own result: a wrong one
    * reveals nothing, since the nonce is gone, and fails when the final signature is verified.
