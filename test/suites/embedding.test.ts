@@ -7,8 +7,7 @@ import { blocks, msat, sat } from '@ln-factory/core/units'
 import { until } from '../src/network/index.js'
 import { startWallet } from './embedding/wallet.js'
 import { describeWithBitcoind } from './gate.js'
-import { addWallet } from './host/ldk.js'
-import { LdkNetwork, SHORT } from './host/ldk-factory.js'
+import { addWallet, LdkNetwork, SHORT } from '../src/embedded/index.js'
 
 const read = (path: string): string => readFileSync(fileURLToPath(new URL(path, import.meta.url)), 'utf8')
 

@@ -2,8 +2,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { CreateResult } from '@ln-factory/core/runner'
 import { until } from '../src/network/index.js'
 import { describeWithBitcoind } from './gate.js'
-import { fundWallet } from './host/ldk.js'
-import { LdkNetwork, type LdkFactoryNode } from './host/ldk-factory.js'
+import { fundWallet, LdkNetwork, type LdkFactoryNode } from '../src/embedded/index.js'
 
 const CAPACITY = 1_000_000n
 

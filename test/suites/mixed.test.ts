@@ -11,8 +11,7 @@ import {
   type Lightningd,
 } from '../src/network/index.js'
 import { describeWithLightningd } from './gate.js'
-import { addWallet } from './host/ldk.js'
-import { LdkFactoryNode } from './host/ldk-factory.js'
+import { addWallet, LdkFactoryNode } from '../src/embedded/index.js'
 
 const CAPACITY = 1_000_000
 

@@ -4,30 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BitcoindWallet, LdkHost, LdkNode, openLdkStorage, type Gates } from '@ln-factory/core/ldk'
 import { msat } from '@ln-factory/core/units'
-import { Bitcoind, BitcoindRpc, until } from '../../src/network/index.js'
+import { addWallet, fundWallet, logOf } from '../../src/embedded/index.js'
+import { Bitcoind, until, type BitcoindRpc } from '../../src/network/index.js'
 import type { HostPair, HostUnderTest } from './conformance.js'
 import { Recorder } from './recorder.js'
 
 const HOST = '127.0.0.1'
 const noGates: Gates = () => undefined
-
-/** A new wallet in it, and bitcoind as its owner calls it. */
-export async function addWallet(bitcoind: Bitcoind, name: string): Promise<BitcoindRpc> {
-  await bitcoind.call('createwallet', [name])
-  const { host, port, user, password } = bitcoind.access
-  return new BitcoindRpc(`http://${host}:${port}/wallet/${name}`, user, password)
-}
-
-/** Unconfirmed. With segwit: these nodes' default may be without. */
-export async function fundWallet(bitcoind: Bitcoind, to: BitcoindRpc, sats: number): Promise<void> {
-  await bitcoind.fund(await to.call('getnewaddress', ['', 'bech32m']), sats)
-}
-
-export const logOf =
-  (name: string) =>
-  (level: string, text: string): void => {
-    if (process.env['LN_FACTORY_LDK_LOG'] !== undefined) process.stderr.write(`${name} ${level} ${text}\n`)
-  }
 
 class LdkUnderTest implements HostUnderTest {
   private running: LdkHost | undefined
