@@ -45,6 +45,7 @@ export type ErrorCode =
   | 'store_version'
   | 'store_locked'
   | 'host_failed'
+  | 'host_unsupported' // this node software can't do it
   | 'internal'
 
 /** What was wrong, and what the reader can do about it. Never holds a secret. */

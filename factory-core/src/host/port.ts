@@ -50,6 +50,8 @@ export interface HostChannel {
   readonly funding: OutPoint
   readonly capacity: Sat
   readonly ours: Msat
+  /** The most that we can offer in one HTLC now; 0 while the channel takes none. */
+  readonly spendable: Msat
   readonly htlcs: readonly PendingHtlc[]
   readonly state: ChannelState
   /** The funding output was seen in a block by the host (false for every healthy factory channel). */
@@ -122,11 +124,42 @@ export interface FeeWallet {
   submitPackage(parent: Uint8Array, child: Uint8Array): Promise<BroadcastResult>
 }
 
+/** One payment, one hop, over one channel. */
+export interface DirectPayment {
+  readonly peer: NodeId
+  readonly channelId: string
+  /** SHA-256 of the preimage, 64 hex characters. */
+  readonly hash: string
+  readonly amount: Msat
+  /** `payment_secret` (BOLT 4), from the payee's `expect`. */
+  readonly secret: Uint8Array
+  /** Blocks from now to `cltv_expiry`. */
+  readonly delta: number
+}
+
+/** What a host offers so that balances move between two channels of the same peers, HTLC against HTLC. */
+export interface DirectPayments {
+  /**
+   * The peer will pay this hash, in one HTLC over one of our channels. It comes as `HostHandlers.received`. Idempotent.
+   * @returns `payment_secret`, 32 bytes, which the payer must be told
+   */
+  expect(hash: string, amount: Msat): Promise<Uint8Array>
+  /**
+   * Owes: never pays a hash twice. One that is under way (also from before a restart) is waited for, one that succeeded is answered.
+   * Rejects only when nothing of it is under way any more, and may then be called again.
+   * @returns the preimage, 32 bytes
+   * @throws FactoryError `payment_failed`
+   */
+  pay(payment: DirectPayment): Promise<Uint8Array>
+}
+
 export interface Host {
   readonly nodeId: NodeId
   readonly caps: HostCaps
   /** Absent: transactions go out with the fee that is built into them, and no other. */
   readonly feeWallet?: FeeWallet
+  /** Absent: balances can't move to another factory over this host. */
+  readonly direct?: DirectPayments
   /** 32 bytes, the same for the same seed and label, for ever: factory keys are derived from it. */
   deriveSecret(label: string): Promise<Uint8Array>
   peers(): Promise<PeerInfo[]>
@@ -211,6 +244,23 @@ export interface HtlcEvent {
 export type HtlcDecision =
   { readonly kind: 'continue' } | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
 
+/** An HTLC that pays us, alone or as the last hop of a route. */
+export interface ReceivedHtlc {
+  /** Unique in this node, the same when the host tells it again. */
+  readonly id: string
+  readonly channelId: string
+  /** 64 hex characters. */
+  readonly hash: string
+  readonly amount: Msat
+  /** `cltv_expiry`, absolute. */
+  readonly expiry: number
+}
+
+/** `failure` as in `HtlcDecision`. */
+export type HeldDecision =
+  | { readonly kind: 'settle'; readonly preimage: Uint8Array }
+  | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
+
 /** What the host calls. All are idempotent: hosts repeat events after a restart. */
 export interface HostHandlers {
   message(peer: NodeId, body: Uint8Array): Promise<void>
@@ -218,6 +268,11 @@ export interface HostHandlers {
   peerDisconnected(peer: NodeId): Promise<void>
   openRequest(request: OpenRequest): OpenDecision
   htlc(event: HtlcEvent): HtlcDecision
+  /**
+   * Asked first for every HTLC that pays us; undefined: nobody waits for it, and `htlc` decides. Else it is held until the promise
+   * is settled, which may take until its expiry. Owes: asks again after a restart.
+   */
+  received?(htlc: ReceivedHtlc): Promise<HeldDecision> | undefined
   block(height: BlockHeight): Promise<void>
   /** A channel appeared or changed its state; the handler looks at `channels()` itself. */
   channelsChanged(): Promise<void>

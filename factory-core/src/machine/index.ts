@@ -7,7 +7,16 @@
  */
 import { FactoryError, type ErrorCode, type Payload } from '@ln-factory/tlv'
 import type { Bump } from '../fees/child.js'
-import type { BroadcastResult, FundingCheck, FundingTx, HostChannel } from '../host/port.js'
+import type { ClientState, LspState } from '../ceremony/index.js'
+import type {
+  BroadcastResult,
+  DirectPayment,
+  FundingCheck,
+  FundingTx,
+  HeldDecision,
+  HostChannel,
+  ReceivedHtlc,
+} from '../host/port.js'
 import type { Policy } from '../runner/api.js'
 import type { Item, LogEntry, SignRecord } from '../store/port.js'
 import type { BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat, Txid } from '../units/index.js'
@@ -27,6 +36,10 @@ export interface Context {
   readonly maxPush: Msat
   /** Read back what an earlier step stored as an item. */
   readonly item: (key: string) => Uint8Array | undefined
+  /** Another factory of this node, to look at: a balance moves from one to the next. */
+  readonly factory: (instance: InstanceId) => LspState | ClientState | undefined
+  /** Can it be sent something now? */
+  readonly connected: (peer: NodeId) => boolean
 }
 
 export interface OpenCompletion {
@@ -63,6 +76,10 @@ export type HostCall =
   /** With `bump`: a child pays for it when its own fee is not enough. */
   | { readonly call: 'broadcast'; readonly tx: Uint8Array; readonly txid: Txid; readonly bump?: Bump }
   | { readonly call: 'forceClose'; readonly peer: NodeId; readonly channelId: string }
+  /** The peer will pay this: what must it know? */
+  | { readonly call: 'expectPayment'; readonly hash: string; readonly amount: Msat }
+  /** Ends when the payment does. */
+  | { readonly call: 'payDirect'; readonly payment: DirectPayment }
   | { readonly call: 'drop'; readonly peer: NodeId; readonly channelId: string }
 
 export type HostDone =
@@ -81,6 +98,8 @@ export type HostDone =
     }
   | { readonly call: 'broadcast'; readonly txid: Txid; readonly result: BroadcastResult }
   | { readonly call: 'forceClose' }
+  | { readonly call: 'expectPayment'; readonly hash: string; readonly secret: Uint8Array }
+  | { readonly call: 'payDirect'; readonly payment: DirectPayment; readonly preimage: Uint8Array }
   | { readonly call: 'drop' }
 
 export type Event =
@@ -95,6 +114,10 @@ export type Event =
   | { readonly type: 'spent'; readonly outpoint: OutPoint; readonly by: Txid; readonly height: BlockHeight }
   | { readonly type: 'tip'; readonly height: BlockHeight }
   | { readonly type: 'channelsChanged' }
+  /** An HTLC that a rule of this machine waits for (runner/expected.ts) is there, and is held until `answerHtlc`. */
+  | { readonly type: 'htlcReceived'; readonly htlc: ReceivedHtlc }
+  /** Another factory of this node has something to say, see the effect `tell`. */
+  | { readonly type: 'told'; readonly from: InstanceId }
   /** Once per block, what the host's channels hold: is an HTLC near its end? */
   | { readonly type: 'channels'; readonly channels: readonly HostChannel[]; readonly height: BlockHeight }
   /** After a start, once per stored machine: answer what happened meanwhile. */
@@ -110,8 +133,8 @@ export type OperatorOrder =
   | { readonly order: 'close'; readonly feerate: number; readonly script: Uint8Array }
   | { readonly order: 'exit' }
 
-/** `step`: the peer's answer is due. `retry`: try the same host call again. */
-export type TimerName = 'step' | 'retry'
+/** `step`: the peer's answer is due. `retry`: try the same host call again. `move`: look after the moves to the next factory. */
+export type TimerName = 'step' | 'retry' | 'move'
 
 export type Effect =
   | { readonly do: 'send'; readonly peer: NodeId; readonly payload: Payload }
@@ -123,6 +146,10 @@ export type Effect =
   | { readonly do: 'remark'; readonly text: string }
   /** Nothing below `since` can hold it. */
   | { readonly do: 'watchTx'; readonly txid: Txid; readonly since: BlockHeight }
+  /** Settle or fail an HTLC that is held; nothing when the host does not ask. */
+  | { readonly do: 'answerHtlc'; readonly htlc: string; readonly decision: HeldDecision }
+  /** Another machine of this node looks at what we have come to. */
+  | { readonly do: 'tell'; readonly instance: InstanceId; readonly event: Extract<Event, { type: 'told' }> }
   | { readonly do: 'watchOutpoint'; readonly outpoint: OutPoint; readonly since: BlockHeight }
 
 /** What one event led to. `state` is the same object when nothing durable changed. */

@@ -1,6 +1,6 @@
 /** Host calls, executed: one place where the core's wishes meet the node. Answers come back as events. */
 import { FactoryError } from '@ln-factory/tlv'
-import type { BroadcastResult, Host } from '../host/port.js'
+import type { BroadcastResult, DirectPayments, Host } from '../host/port.js'
 import type { Event, HostCall, HostDone } from '../machine/index.js'
 
 export type Broadcast = Extract<HostCall, { call: 'broadcast' }>
@@ -60,8 +60,22 @@ async function perform(
     case 'forceClose':
       await host.forceClose(call.peer, call.channelId)
       return { call: 'forceClose' }
+    case 'expectPayment':
+      return {
+        call: 'expectPayment',
+        hash: call.hash,
+        secret: await direct(host).expect(call.hash, call.amount),
+      }
+    case 'payDirect':
+      return { call: 'payDirect', payment: call.payment, preimage: await direct(host).pay(call.payment) }
     case 'drop':
       await host.drop(call.peer, call.channelId)
       return { call: 'drop' }
   }
+}
+
+function direct(host: Host): DirectPayments {
+  if (host.direct === undefined)
+    throw new FactoryError('host_unsupported', `${host.caps.name} can't move balances between channels`)
+  return host.direct
 }

@@ -1,3 +1,4 @@
 export * from './api.js'
-export { FactoryNode, type NodeDeps } from './node.js'
+export type { NodeDeps } from './engine.js'
+export { FactoryNode } from './node.js'
 export { defaultPolicy } from './policy.js'

@@ -37,6 +37,11 @@ export class Peers {
     this.#peers.delete(peer)
   }
 
+  /** Can it be sent something now, as far as we were told? */
+  isConnected(peer: NodeId): boolean {
+    return this.#peers.has(peer)
+  }
+
   /** In order per peer; a message that can't be delivered is dropped, as a lost connection would have dropped it. */
   send(peer: NodeId, payload: Payload): void {
     this.#post(peer, piggyback(payload))

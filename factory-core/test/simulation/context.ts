@@ -15,5 +15,7 @@ export async function contextOf(net: Net, id: NodeId, instance: InstanceId): Pro
     policy: defaultPolicy,
     maxPush: msat(0),
     item: (key) => net.disk(id).items.get(instance)?.get(key),
+    factory: () => undefined,
+    connected: () => true,
   }
 }

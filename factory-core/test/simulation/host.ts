@@ -24,7 +24,13 @@ import {
   type OutPoint,
   type Sat,
 } from '../../src/units/index.js'
+import { SimPayments } from './payments.js'
 import type { World } from './world.js'
+
+/** `direction` as the acceptor sees it. */
+export interface SimHtlc extends PendingHtlc {
+  readonly amount?: Msat
+}
 
 /** What both ends of a channel share. */
 export interface SimChannel {
@@ -36,11 +42,13 @@ export interface SimChannel {
   readonly capacity: Sat
   /** The acceptor's balance. */
   balance: Msat
-  htlcs: PendingHtlc[]
+  htlcs: SimHtlc[]
   released: boolean
 }
 
 const RESERVE_BLOCKS = 288
+/** msat of our balance that can't be sent: what lightningd keeps back. */
+const RESERVE = 546_000n
 
 const text = (s: string): Uint8Array => new TextEncoder().encode(s)
 const p2tr = (seed: string): Uint8Array => Uint8Array.from([0x51, 0x20, ...sha256(text(seed))])
@@ -62,6 +70,7 @@ export class SimHost implements Host {
   readonly reserved = new Map<string, number>()
   readonly coins: OutPoint[] = []
   factories = true
+  readonly direct = new SimPayments(this)
   #scripts = 0
 
   constructor(
@@ -215,6 +224,7 @@ export class SimHost implements Host {
       funding: c.funding,
       capacity: c.capacity,
       ours: c.acceptor === this.nodeId ? c.balance : msat(c.capacity * 1000n - c.balance),
+      spendable: this.spendable(c),
       htlcs: c.htlcs.map((h) =>
         this.nodeId === c.acceptor ? h : { ...h, direction: h.direction === 'in' ? 'out' : 'in' },
       ),
@@ -222,6 +232,15 @@ export class SimHost implements Host {
       onChain: this.world.chain.coin(c.funding)?.height !== undefined,
       alias: undefined,
     }))
+  }
+
+  /** What we can offer in one HTLC: our balance less what is offered already. */
+  spendable(c: SimChannel): Msat {
+    const ours = c.acceptor === this.nodeId ? c.balance : c.capacity * 1000n - c.balance
+    const direction = c.acceptor === this.nodeId ? 'out' : 'in'
+    const offered = c.htlcs.filter((h) => h.direction === direction).reduce((sum, h) => sum + (h.amount ?? 0n), 0n)
+    const left = ours - offered - RESERVE
+    return msat(left > 0n ? left : 0n)
   }
 
   checkFunding(channelId: string): Promise<FundingCheck> {

@@ -110,6 +110,7 @@ export class World {
     if (life.dead) return
     if (outcome.node === undefined) throw new Error(`${id} does not start`, { cause: outcome.error })
     this.nodes.set(id, outcome.node)
+    this.#host(id).direct.tellAgain()
   }
 
   /** The process is gone: memory, timers, answers on the way, connections. */

@@ -25,6 +25,7 @@ function toHostChannel(c: PeerChannel): HostChannel | undefined {
     funding: { txid: txid(funding_txid), vout: funding_outnum },
     capacity: sat(Math.floor(total_msat / 1000)),
     ours: msat(to_us_msat),
+    spendable: msat(c.spendable_msat ?? 0),
     htlcs: (c.htlcs ?? []).map((h) => ({
       direction: h.direction,
       expiry: h.expiry,

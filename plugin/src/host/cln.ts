@@ -12,6 +12,7 @@ import {
 } from '@ln-factory/core/units'
 import type {
   BroadcastResult,
+  DirectPayments,
   FeeWallet,
   FundingCheck,
   FundingTx,
@@ -29,6 +30,7 @@ import { ClnFeeWallet } from './fee-wallet.js'
 import { FundingWallet } from './funding.js'
 import { checkFunding } from './funding-check.js'
 import { Opening } from './opening.js'
+import { ClnPayments } from './payments.js'
 import { Peers } from './peers.js'
 import { getInfo, makeSecret, newAddress, parse } from './replies.js'
 
@@ -54,6 +56,7 @@ export class ClnHost implements Host {
   readonly connections: Peers
   readonly log: Host['log']
   readonly feeWallet: FeeWallet
+  readonly direct: DirectPayments
   private readonly chain: Chain
   private readonly funding: FundingWallet
   private readonly opening: Opening
@@ -70,6 +73,7 @@ export class ClnHost implements Host {
     this.log = options.log
     this.index = new Channels(rpc)
     this.connections = new Peers(rpc)
+    this.direct = new ClnPayments(rpc, this.index)
     this.chain = new Chain(rpc)
     this.funding = new FundingWallet(rpc, addresses, (outpoint) => this.chain.utxo(outpoint))
     this.opening = new Opening(rpc, this.connections, this.index, caps.dropsChannels)

@@ -85,6 +85,22 @@ export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
       if (inChannelId === undefined)
         throw new FactoryError('host_failed', `HTLC on unknown channel ${htlc.short_channel_id}`)
       const forwards = onion.short_channel_id !== undefined
+      const held = forwards
+        ? undefined
+        : handlers.received?.({
+            id: `${inChannelId}/${htlc.id}`,
+            channelId: inChannelId,
+            hash: htlc.payment_hash,
+            amount: msat(htlc.amount_msat),
+            expiry: htlc.cltv_expiry,
+          })
+      if (held !== undefined) {
+        // lightningd keeps an HTLC for as long as its hook is not answered, and asks again after a restart.
+        const decision = await held
+        if (decision.kind === 'settle') return { result: 'resolve', payment_key: hex.encode(decision.preimage) }
+        plugin.log(`HTLC on ${htlc.short_channel_id} refused: ${decision.reason}`, 'info')
+        return { result: 'fail', failure_message: decision.failure }
+      }
       const decision = handlers.htlc({
         inChannelId,
         outChannelId: forward_to,

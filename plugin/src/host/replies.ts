@@ -42,6 +42,7 @@ export const peerChannels = z.object({
       funding_outnum: z.number().int().optional(),
       total_msat: msatAmount.optional(),
       to_us_msat: msatAmount.optional(),
+      spendable_msat: msatAmount.optional(),
       alias: z.object({ local: z.string().optional() }).optional(),
       htlcs: z
         .array(z.object({ direction: z.enum(['in', 'out']), expiry: z.number().int(), state: z.string() }))
@@ -108,6 +109,8 @@ export const htlcAccepted = z.object({
   }),
   htlc: z.object({
     short_channel_id: z.string(),
+    id: z.number().int().nonnegative(),
+    payment_hash: hash,
     amount_msat: msatAmount,
     cltv_expiry: z.number().int(),
     cltv_expiry_relative: z.number().int(),

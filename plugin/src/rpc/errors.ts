@@ -37,6 +37,7 @@ const RPC_CODES: Readonly<Record<ErrorCode, number>> = {
   bad_parameter: INVALID_PARAMS,
   internal: INTERNAL_ERROR,
   host_failed: 5600,
+  host_unsupported: 5604,
   store_corrupt: 5601,
   store_version: 5602,
   store_locked: 5603,

@@ -151,7 +151,7 @@ const htlc = (changes: object = {}, onion: object = {}) => ({
     amount_msat: 1100,
     cltv_expiry: 540,
     cltv_expiry_relative: 440,
-    payment_hash: '',
+    payment_hash: 'cc'.repeat(32),
   },
   ...changes,
 })
@@ -184,6 +184,25 @@ describe('the htlc_accepted hook', () => {
     await up()
     expect(await hook('htlc_accepted', htlc())).toEqual({ result: 'fail', failure_message: '2002' })
     expect(logs.join()).toContain('gate is shut')
+  })
+
+  it('holds an HTLC that somebody waits for until it is decided, whatever the gates say', async () => {
+    const { up, hook } = wired({
+      htlc: () => ({ kind: 'fail', failure: '2002', reason: 'gate is shut' }),
+      received: ({ id, hash, amount, expiry }) => {
+        expect([id, amount, expiry]).toEqual([`${IN}/0`, 1100n, 540])
+        if (hash !== 'cc'.repeat(32)) return undefined
+        return Promise.resolve({ kind: 'settle', preimage: new Uint8Array(32).fill(7) })
+      },
+    })
+    await up()
+    expect(await hook('htlc_accepted', htlc())).toEqual({ result: 'resolve', payment_key: '07'.repeat(32) })
+    const other = { ...htlc(), htlc: { ...htlc().htlc, payment_hash: 'dd'.repeat(32) } }
+    expect(await hook('htlc_accepted', other)).toEqual({ result: 'fail', failure_message: '2002' })
+    // A forward is never for us, whatever its hash is.
+    expect(await hook('htlc_accepted', htlc({ forward_to: OUT }, { short_channel_id: '7x7x7' }))).toMatchObject({
+      result: 'fail',
+    })
   })
 
   it('invariant 6: fails an HTLC that can’t be judged', async () => {

@@ -159,6 +159,7 @@ class Network {
           funding: { txid: id, vout },
           capacity,
           ours: msat(0),
+          spendable: msat(0),
           htlcs: [],
           state: 'normal',
           onChain: false,

@@ -70,6 +70,8 @@ abstract class Party<S extends State, Phase extends string> {
       maxPush: msat(0),
       policy: { ...defaultPolicy, autoAccept: this.autoAccept },
       item: (key) => this.#store.item(instance, key),
+      factory: () => undefined,
+      connected: () => true,
     }
   }
 

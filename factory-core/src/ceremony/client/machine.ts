@@ -150,6 +150,9 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
     case 'channelsChanged':
       if (step.state.stage === 'stored') step.call({ call: 'channels' })
       return
+    case 'htlcReceived':
+    case 'told':
+      return
     case 'resume':
       return resume(step, context, live)
     case 'conflict':

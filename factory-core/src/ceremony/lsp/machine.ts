@@ -29,7 +29,15 @@ import {
   startLspExit,
   watchTree,
 } from '../../exit/lsp.js'
-import { eachRule, StepBuilder, type Context, type Event, type HostDone, type Step } from '../../machine/index.js'
+import {
+  eachRule,
+  StepBuilder,
+  type Context,
+  type Event,
+  type HostDone,
+  type Step,
+  type TimerName,
+} from '../../machine/index.js'
 import { blockHeight, type BlockHeight, type InstanceId, type NodeId } from '../../units/index.js'
 import { earlyWarning, planTree } from '../../tree/index.js'
 import type { CreateRequest } from '../../runner/api.js'
@@ -192,6 +200,8 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       exitForHtlcs(step, context, live, event.channels, event.height)
       break
     case 'channelsChanged':
+    case 'htlcReceived':
+    case 'told':
       break
   }
 }
@@ -254,7 +264,7 @@ function onDisconnected(step: Builder, peer: NodeId): void {
     )
 }
 
-function onTimer(step: Builder, context: Context, live: LspLive, name: 'step' | 'retry'): void {
+function onTimer(step: Builder, context: Context, live: LspLive, name: TimerName): void {
   const { state } = step
   if (name === 'step' && isForming(state.stage)) {
     const silent = waitingFor(state, live)

@@ -1,0 +1,273 @@
+/**
+ * The engine of a factory node: it executes what the machines decide and decides nothing itself. One event at a time: a step and
+ * its commit are synchronous, so that no two steps interleave.
+ */
+import { FactoryError } from '@ln-factory/tlv'
+import type { ClientState, LspState } from '../ceremony/index.js'
+import { defaultFeeLimits, type FeeLimits } from '../fees/index.js'
+import type { Host } from '../host/port.js'
+import type { Context, Effect, Event, OperatorOrder, Step } from '../machine/index.js'
+import { encodeState, type FactoryStore, type Role } from '../store/index.js'
+import type { BlockHeight, InstanceId, NodeId } from '../units/index.js'
+import { ChainFollower, type ChainEvent } from '../watch/index.js'
+import type { Policy } from './api.js'
+import { FeeBumper } from './bumper.js'
+import { execute } from './executor.js'
+import { HeldHtlcs } from './held.js'
+import { advance, revive, stepMachine, type Machine } from './machine.js'
+import { Peers } from './peers.js'
+import { loadPolicy, savePolicy } from './policy.js'
+import { systemSchedule, Timers, type Schedule } from './timers.js'
+import { phaseOf } from './views.js'
+import { Waiters } from './waiters.js'
+import { Watchlist } from './watchlist.js'
+
+export interface NodeDeps {
+  readonly host: Host
+  readonly store: FactoryStore
+  /** Used until the operator changes it at run time. */
+  readonly policy: Policy
+  /** Cryptographically secure random bytes. */
+  readonly entropy: (bytes: number) => Uint8Array
+  /** Unix seconds. */
+  readonly clock: () => number
+  /** Default: the process's own timers. */
+  readonly schedule?: Schedule
+  /** What the children of tree transactions may cost; default: `defaultFeeLimits`. */
+  readonly feeLimits?: FeeLimits
+}
+
+export class Engine {
+  readonly machines = new Map<InstanceId, Machine>()
+  readonly peers: Peers
+  readonly waiters = new Waiters()
+  readonly held = new HeldHtlcs()
+  readonly bumper: FeeBumper
+  readonly #timers: Timers
+  readonly #watchlist = new Watchlist()
+  readonly #follower: ChainFollower
+  #policy: Policy
+
+  constructor(
+    readonly deps: NodeDeps,
+    readonly nodeSecret: Uint8Array,
+    public height: BlockHeight,
+  ) {
+    this.peers = new Peers(deps.host)
+    this.#timers = new Timers((instance, name) => {
+      this.dispatch(instance, { type: 'timer', name })
+    }, deps.schedule ?? systemSchedule)
+    this.#policy = loadPolicy(deps.store, deps.policy)
+    this.bumper = new FeeBumper({
+      host: deps.host,
+      store: deps.store,
+      limits: deps.feeLimits ?? defaultFeeLimits,
+      height: () => this.height,
+    })
+    this.#follower = new ChainFollower(deps.host, deps.store, (event) => {
+      this.#onChain(event)
+      return Promise.resolve()
+    })
+  }
+
+  get nodeId(): NodeId {
+    return this.deps.host.nodeId
+  }
+
+  get policy(): Policy {
+    return this.#policy
+  }
+
+  set policy(policy: Policy) {
+    savePolicy(this.deps.store, policy)
+    this.#policy = policy
+  }
+
+  /** @throws FactoryError `store_corrupt`, `store_version` */
+  load(): void {
+    for (const stored of this.deps.store.machines()) this.machines.set(stored.instance, revive(stored))
+  }
+
+  /** Follow the chain to its tip; what was seen is told to the machines. */
+  sync(): Promise<void> {
+    return this.#follower.sync()
+  }
+
+  /** Timers end; the store is the caller's to close. */
+  stop(): void {
+    this.#timers.stop()
+  }
+
+  /** @throws FactoryError `unknown_instance` */
+  machine(instance: InstanceId): Machine {
+    const machine = this.machines.get(instance)
+    if (machine === undefined)
+      throw new FactoryError(
+        'unknown_instance',
+        `no factory ${instance}`,
+        'factory-list names the factories of this node.',
+      )
+    return machine
+  }
+
+  context(instance: InstanceId): Context {
+    const { deps } = this
+    return {
+      self: this.nodeId,
+      nodeSecret: this.nodeSecret,
+      entropy: deps.entropy,
+      height: this.height,
+      now: deps.clock(),
+      policy: this.#policy,
+      maxPush: deps.host.caps.maxPush,
+      item: (key) => deps.store.item(instance, key),
+      factory: (other) => this.machines.get(other)?.state,
+      connected: (peer) => this.peers.isConnected(peer),
+    }
+  }
+
+  /** A new factory: known when it is on disk, and not at all when it can't be put there. */
+  found(instance: InstanceId, machine: Machine, step: Step<LspState | ClientState>): void {
+    this.machines.set(instance, machine)
+    try {
+      this.commit(instance, machine, step)
+    } catch (error) {
+      this.machines.delete(instance)
+      throw error
+    }
+  }
+
+  /** An operator's order: what it throws goes to the operator. */
+  order(instance: InstanceId, order: OperatorOrder): Promise<void> {
+    try {
+      const machine = this.machine(instance)
+      this.commit(instance, machine, stepMachine(machine, { type: 'operator', order }, this.context(instance)))
+      return Promise.resolve()
+    } catch (error) {
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+
+  dispatchAll(event: Event): void {
+    for (const instance of [...this.machines.keys()]) this.dispatch(instance, event)
+  }
+
+  dispatch(instance: InstanceId, event: Event): void {
+    const machine = this.machines.get(instance)
+    if (machine === undefined) return
+    try {
+      this.commit(instance, machine, stepMachine(machine, event, this.context(instance)))
+    } catch (error) {
+      if (error instanceof FactoryError && error.code === 'signing_conflict' && event.type !== 'conflict') {
+        this.dispatch(instance, { type: 'conflict', error: error.message })
+        return
+      }
+      this.warn(`factory ${instance}: ${event.type}`, error)
+    }
+  }
+
+  /** Persist, then act. When the store refuses, the step has not happened. */
+  commit(instance: InstanceId, machine: Machine, step: Step<LspState | ClientState>): void {
+    const changed = !machine.stored || step.state !== machine.state
+    if (machine.role === 'client' && step.state.role === 'client' && !machine.stored && isUnanswered(step.state)) {
+      // An invitation is not worth a place on disk before it is accepted: it costs the LSP nothing to ask again.
+      machine.state = step.state
+      if (step.state.stage !== 'invited') this.machines.delete(instance)
+      if (step.state.stage === 'refused')
+        this.deps.host.log('info', `invitation ${instance} from ${step.state.lsp} refused: ${step.state.reason}`)
+      this.#run(instance, machine.role, step.effects)
+      return
+    }
+    if (changed || step.records.length + step.items.length + step.log.length > 0) {
+      this.deps.store.commit({
+        instance,
+        role: machine.role,
+        state: changed ? encodeState(step.state) : undefined,
+        records: step.records,
+        items: step.items,
+        log: step.log,
+      })
+    }
+    const before = phaseOf(machine)
+    advance(machine, step.state)
+    const after = phaseOf(machine)
+    if (before !== after) this.deps.host.log('info', `factory ${instance} is ${after}`)
+    this.#run(instance, machine.role, step.effects)
+    this.waiters.look(instance, machine)
+  }
+
+  warn(what: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error)
+    this.deps.host.log(error instanceof FactoryError ? 'warn' : 'error', `${what}: ${text}`)
+  }
+
+  #onChain(event: ChainEvent): void {
+    switch (event.kind) {
+      case 'confirmed':
+        for (const i of this.#watchlist.of(event.txid)) {
+          const machine = this.machines.get(i)
+          if (machine !== undefined) this.bumper.confirmed({ instance: i, role: machine.role }, event.txid)
+          this.dispatch(i, { type: 'confirmed', txid: event.txid, height: event.height })
+        }
+        return
+      case 'unconfirmed':
+        for (const i of this.#watchlist.of(event.txid)) this.dispatch(i, { type: 'unconfirmed', txid: event.txid })
+        return
+      case 'spent':
+        for (const i of this.#watchlist.of(event.outpoint))
+          this.dispatch(i, { type: 'spent', outpoint: event.outpoint, by: event.by, height: event.height })
+        return
+      case 'unspent':
+        return
+      case 'tip':
+        this.dispatchAll({ type: 'tip', height: event.height })
+    }
+  }
+
+  #run(instance: InstanceId, role: Role, effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      switch (effect.do) {
+        case 'send':
+          this.peers.send(effect.peer, effect.payload)
+          break
+        case 'call':
+          void execute(this.deps.host, effect.call, (call) => this.bumper.send({ instance, role }, call)).then(
+            (event) => {
+              this.dispatch(instance, event)
+            },
+          )
+          break
+        case 'timer':
+          this.#timers.set(instance, effect.name, effect.seconds)
+          break
+        case 'cancelTimer':
+          this.#timers.cancel(instance, effect.name)
+          break
+        case 'remark':
+          this.deps.host.log('info', effect.text)
+          break
+        case 'watchTx':
+          this.#watchlist.add(effect.txid, instance)
+          this.#follower.watchTx(effect.txid, effect.since)
+          break
+        case 'watchOutpoint':
+          this.#watchlist.add(effect.outpoint, instance)
+          this.#follower.watchOutpoint(effect.outpoint, effect.since)
+          break
+        case 'answerHtlc':
+          this.held.answer(effect.htlc, effect.decision)
+          break
+        case 'tell':
+          // After this step, so that no two steps interleave.
+          queueMicrotask(() => {
+            this.dispatch(effect.instance, effect.event)
+          })
+          break
+      }
+    }
+  }
+}
+
+/** Nothing of ours depends on it yet. */
+const isUnanswered = ({ stage }: ClientState): boolean =>
+  stage === 'invited' || stage === 'refused' || stage === 'aborted'

@@ -1,0 +1,181 @@
+/** What the operator can ask of a factory node: `FactoryApi`, answered from the engine's machines. */
+import { FactoryError } from '@ln-factory/tlv'
+import { createLsp } from '../ceremony/index.js'
+import { fromWire, MIN_USE } from '../ceremony/terms.js'
+import type { StoredLog } from '../store/index.js'
+import { planTree } from '../tree/index.js'
+import {
+  blocks,
+  instanceId,
+  msat,
+  type BlockHeight,
+  type Blocks,
+  type InstanceId,
+  type NodeId,
+  type Sat,
+} from '../units/index.js'
+import type {
+  CreateRequest,
+  CreateResult,
+  FactoryApi,
+  FactoryDetails,
+  FactorySummary,
+  GatedChannel,
+  PathTxSummary,
+  PeerSummary,
+  PendingInvite,
+  Policy,
+} from './api.js'
+import type { Engine } from './engine.js'
+import { lspMachine } from './machine.js'
+import { describe, exitPlan, summarize } from './views.js'
+
+export abstract class Operator implements FactoryApi {
+  protected constructor(protected readonly engine: Engine) {}
+
+  abstract gated(channelId: string): GatedChannel | undefined
+
+  get nodeId(): NodeId {
+    return this.engine.nodeId
+  }
+
+  async create(request: CreateRequest): Promise<CreateResult> {
+    const plan = planTree({ params: request.params, capacities: request.clients.map((c) => c.capacity) })
+    checkRequest(request, plan.earlyWarning)
+    await this.#checkPeers(request)
+    const instance = instanceId(Buffer.from(this.engine.deps.entropy(32)).toString('hex'))
+    const step = createLsp(instance, request, this.engine.height)
+    this.engine.found(instance, lspMachine(step.state), step)
+    return this.engine.waiters.wait(instance, (m) => {
+      if (m.role !== 'lsp') return undefined
+      if (m.state.stage === 'aborted')
+        throw new FactoryError(m.state.code, m.state.reason, `factory-show ${instance} tells more.`)
+      if (m.state.stage !== 'confirming' && m.state.stage !== 'active') return undefined
+      const { txid, vout } = m.state.funding
+      return { instance, funding: { txid, vout }, fundingAmount: m.state.fundingAmount }
+    })
+  }
+
+  async list(): Promise<FactorySummary[]> {
+    const channels = await this.engine.deps.host.channels()
+    return [...this.engine.machines].map(([instance, m]) =>
+      this.#noticed(summarize(m, this.nodeId, channels, this.engine.context(instance))),
+    )
+  }
+
+  async show(instance: InstanceId): Promise<FactoryDetails> {
+    const machine = this.engine.machine(instance)
+    return this.#noticed(
+      describe(machine, this.nodeId, await this.engine.deps.host.channels(), this.engine.context(instance)),
+    )
+  }
+
+  /** A fee that is missing comes first: it is what the operator can do something about. */
+  #noticed<T extends FactorySummary>(summary: T): T {
+    return { ...summary, notice: this.engine.bumper.notice(summary.instance) ?? summary.notice }
+  }
+
+  async peers(): Promise<PeerSummary[]> {
+    return (await this.engine.deps.host.peers()).map((info) => this.engine.peers.summary(info))
+  }
+
+  invites(): PendingInvite[] {
+    return [...this.engine.machines.values()].flatMap((m) => {
+      if (m.role !== 'client' || m.state.stage !== 'invited') return []
+      const { instance, lsp, invite, answerBefore } = m.state
+      const { capacity, push, clients, expiry, earlyWarning } = invite
+      return [
+        {
+          instance,
+          lsp,
+          capacity: capacity as Sat,
+          push: msat(push),
+          clients,
+          expiry: expiry as BlockHeight,
+          earlyWarning: blocks(earlyWarning),
+          params: fromWire(invite.params),
+          answerBefore,
+        },
+      ]
+    })
+  }
+
+  answer(instance: InstanceId, accept: boolean, reason = 'the operator said no'): Promise<void> {
+    return this.engine.order(instance, { order: 'answer', accept, reason })
+  }
+
+  policy(): Policy {
+    return this.engine.policy
+  }
+
+  setPolicy(policy: Policy): void {
+    this.engine.policy = policy
+  }
+
+  abort(instance: InstanceId, reason: string): Promise<void> {
+    return this.engine.order(instance, { order: 'abort', reason })
+  }
+
+  async close(instance: InstanceId, feerate: number): Promise<{ txid: string; fee: Sat; vsize: number; ours: Sat }> {
+    this.engine.machine(instance)
+    const script = await this.engine.deps.host.newScript()
+    await this.engine.order(instance, { order: 'close', feerate, script })
+    return this.engine.waiters.wait(
+      instance,
+      (m) => {
+        if (m.role !== 'lsp') return undefined
+        if (m.state.stage === 'active' || m.state.stage === 'confirming')
+          throw new FactoryError('aborted', m.state.notice ?? 'the close was given up')
+        if (m.state.stage !== 'closing') return undefined
+        if (m.state.notice !== undefined) throw new FactoryError('aborted', m.state.notice)
+        const { close } = m.state
+        if (close.step !== 'signed' || !close.accepted) return undefined
+        return { txid: close.txid, fee: close.fee, vsize: close.vsize, ours: close.ours }
+      },
+      this.engine.machine(instance),
+    )
+  }
+
+  async exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }> {
+    await this.engine.order(instance, { order: 'exit' })
+    return exitPlan(this.engine.machine(instance), this.engine.context(instance))
+  }
+
+  log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {
+    return this.engine.deps.store.log(filter)
+  }
+
+  async #checkPeers(request: CreateRequest): Promise<void> {
+    const peers = new Map((await this.peers()).map((p) => [p.id, p]))
+    for (const { id } of request.clients) {
+      const peer = peers.get(id)
+      if (peer?.connected !== true)
+        throw new FactoryError('peer_offline', `${id} is not connected`, 'Connect to it first; it must stay connected.')
+      if (peer.protocol === 'other')
+        throw new FactoryError('peer_other_protocol', `${id} speaks ${peer.names.join(', ')}, not ln-factory`)
+      if (peer.protocol === 'unknown')
+        throw new FactoryError(
+          'peer_unsupported',
+          `${id} has not announced its factory protocols yet`,
+          'Try again in a moment.',
+        )
+      if (peer.protocol === 'none')
+        throw new FactoryError('peer_unsupported', `${id} does not offer pluggable channel factories (feature bit 271)`)
+    }
+  }
+}
+
+/** @throws FactoryError `bad_parameter` */
+function checkRequest(request: CreateRequest, earlyWarning: Blocks): void {
+  if (!Number.isInteger(request.stepTimeout) || request.stepTimeout < 1 || request.stepTimeout > 0xffff)
+    throw new FactoryError('bad_parameter', `a step may take 1 to 65535 seconds, not ${request.stepTimeout}`)
+  if (new Set(request.clients.map((c) => c.id)).size !== request.clients.length)
+    throw new FactoryError('bad_parameter', 'a client is named twice')
+  if (request.lifetime < earlyWarning + MIN_USE)
+    throw new FactoryError(
+      'bad_parameter',
+      `a lifetime of ${request.lifetime} blocks is too short: W is ${earlyWarning}, and ${MIN_USE} blocks of use are the least`,
+    )
+  for (const c of request.clients)
+    if (c.push > c.capacity * 1000n) throw new FactoryError('bad_amount', `the push to ${c.id} exceeds its capacity`)
+}
