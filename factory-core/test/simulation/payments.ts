@@ -38,7 +38,9 @@ export class SimPayments implements DirectPayments {
     const { world, nodeId } = this.host
     let outcome = this.#outgoing.get(payment.hash)
     if (outcome === undefined) {
-      outcome = await world.answer(nodeId, () => this.#offer(payment))
+      // In an object: a promise that resolves with a promise waits for it.
+      const offered = await world.answer(nodeId, () => ({ outcome: this.#offer(payment) }))
+      outcome = offered.outcome
       this.#outgoing.set(payment.hash, outcome)
     }
     const ended = await outcome

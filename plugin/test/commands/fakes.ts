@@ -29,7 +29,6 @@ export const details: FactoryDetails = {
       channelId: 'cc'.repeat(32),
       capacity: sat(100_000),
       ours: msat(99_999_001),
-      spendable: msat(99_000_000),
       outpoint: { txid: TXID, vout: 0 },
     },
     { peer: BOB, channelId: undefined, capacity: sat(100_000), ours: undefined, outpoint: undefined },

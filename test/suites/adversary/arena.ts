@@ -87,6 +87,8 @@ export class Arena {
       policy: this.#policies.get(id) ?? defaultPolicy,
       maxPush: host.caps.maxPush,
       item: (key) => this.disk(id).items.get(instance)?.get(key),
+      factory: (other) => this.state(id, other),
+      connected: () => true,
     }
   }
 

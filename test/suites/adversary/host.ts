@@ -175,6 +175,7 @@ export class ArenaHost implements Host {
         funding: c.funding,
         capacity: c.capacity,
         ours: c.acceptor === this.nodeId ? c.balance : msat(c.capacity * 1000n - c.balance),
+        spendable: msat(0),
         htlcs: c.htlcs,
         state: 'normal',
         onChain: false,
