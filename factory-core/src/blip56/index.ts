@@ -1,0 +1,3 @@
+export * from './types.js'
+export { isHeld, newChange, newChangeLive, receiveChange, stepChange } from './machine.js'
+export { nextFundingTxid } from './reconnect.js'
