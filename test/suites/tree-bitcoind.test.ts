@@ -1,32 +1,20 @@
-import {
-  aggregateNonces,
-  generateNonce,
-  openSession,
-  SecretKey,
-  signSchnorr,
-} from '../../factory-core/src/signing/index.js'
+import { signSchnorr } from '../../factory-core/src/signing/index.js'
 import {
   buildClose,
   buildStockSweep,
-  buildTree,
   closeOutputs,
   defaultParams,
-  FactoryKeys,
   finalize,
   finalizeStockSweep,
-  fundingScript,
-  planTree,
 } from '../../factory-core/src/tree/index.js'
-import type { FactoryTree, Spend, TreeParams } from '../../factory-core/src/tree/index.js'
-import { blockHeight, blocks, participantIndex, sat, txid } from '../../factory-core/src/units/index.js'
-import { sha256 } from '@noble/hashes/sha2.js'
-import { bytesToHex, concatBytes, randomBytes, utf8ToBytes } from '@noble/hashes/utils.js'
-import { Address, TEST_NETWORK } from '@scure/btc-signer'
+import type { Spend, TreeParams } from '../../factory-core/src/tree/index.js'
+import { blocks, participantIndex, sat } from '../../factory-core/src/units/index.js'
+import { bytesToHex, concatBytes, randomBytes } from '@noble/hashes/utils.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Bitcoind, satOfBtc } from '../src/network/index.js'
 import { describeWithBitcoind } from './gate.js'
+import { at, fundTree, hash, preimage, sign, type FundedTree } from './tree/funded.js'
 
-const REGTEST = { ...TEST_NETWORK, bech32: 'bcrt' }
 /** Short waits; three states, so that the leaf waits 10 blocks. */
 const PARAMS: TreeParams = {
   ...defaultParams,
@@ -39,40 +27,7 @@ const PARAMS: TreeParams = {
 }
 const LEAF_DELAY = 10
 
-const hash = (label: string): Uint8Array => sha256(utf8ToBytes(label))
-const preimage = (leaf: number): Uint8Array => hash(`preimage ${leaf}`)
-const at = <T>(list: readonly T[], index: number): T => {
-  const value = list[index]
-  if (value === undefined) throw new RangeError(`nothing at ${index}`)
-  return value
-}
-
-interface Factory {
-  readonly tree: FactoryTree
-  readonly keys: FactoryKeys
-  readonly secrets: readonly SecretKey[]
-  /** All spends of a role, in the tree's order. */
-  readonly of: (role: Spend['role']) => readonly Spend[]
-  readonly spend: (id: string) => Spend
-}
-
-/** The final signature of all signers, made as they would make it. */
-function sign({ keys, secrets }: Factory, spend: Spend): Uint8Array {
-  const source = keys.aggregate(spend.signers)
-  const aggregate = spend.key.path === 'key' ? source.taproot(spend.key.merkleRoot) : source.untweaked()
-  const message = spend.sighash
-  const signers = spend.signers.map((index) => {
-    const secretKey = at(secrets, index)
-    return { secretKey, nonce: generateNonce({ secretKey, aggregate, message, entropy: () => randomBytes(32) }) }
-  })
-  const aggregatedNonce = aggregateNonces(signers.map((s) => s.nonce.public))
-  const session = openSession({ aggregate, message, aggregatedNonce })
-  const signature = session.combine(signers.map((s) => session.sign(s.nonce.secret, s.secretKey)))
-  expect(session.verify(signature)).toBe(true)
-  return signature
-}
-
-function signed(factory: Factory, spend: Spend): string {
+function signed(factory: FundedTree, spend: Spend): string {
   const leaf = /^poison:(\d+)\./.exec(spend.id)?.[1]
   return bytesToHex(finalize(spend, sign(factory, spend), leaf === undefined ? undefined : preimage(Number(leaf))))
 }
@@ -96,7 +51,7 @@ describeWithBitcoind('the tree on a real bitcoind, with the relay rules of the m
     const { allowed, 'reject-reason': reason } = at(await bitcoind.call('testmempoolaccept', [[raw]]), 0)
     return allowed === true ? 'accepted' : (reason ?? 'no reason')
   }
-  const expectAccepted = async (factory: Factory, spend: Spend): Promise<string> => {
+  const expectAccepted = async (factory: FundedTree, spend: Spend): Promise<string> => {
     const raw = signed(factory, spend)
     const answer = at(await bitcoind.call('testmempoolaccept', [[raw]]), 0)
     expect({ id: spend.id, allowed: answer.allowed, reason: answer['reject-reason'] }).toEqual({
@@ -108,7 +63,7 @@ describeWithBitcoind('the tree on a real bitcoind, with the relay rules of the m
     return raw
   }
   /** Broadcasts what may go out together, and confirms it. */
-  const confirm = async (factory: Factory, spends: readonly Spend[]): Promise<void> => {
+  const confirm = async (factory: FundedTree, spends: readonly Spend[]): Promise<void> => {
     for (const spend of spends) await bitcoind.call('sendrawtransaction', [await expectAccepted(factory, spend)])
     await bitcoind.mine(1)
     for (const spend of spends) expect(await bitcoind.confirmations(spend.tx.txid)).toBe(1)
@@ -118,59 +73,11 @@ describeWithBitcoind('the tree on a real bitcoind, with the relay rules of the m
     return found === null ? undefined : satOfBtc(found.value)
   }
 
-  async function fundedFactory(name: string, clients: number, lifetime: number): Promise<Factory> {
-    const secrets = Array.from({ length: clients + 1 }, (_, i) => SecretKey.fromBytes(hash(`${name} ${i}`)))
-    const keys = new FactoryKeys(secrets.map((s) => s.publicKey))
-    const capacities = Array.from({ length: clients }, (_, i) => sat(50_000 + 1000 * i))
-    const { fundingAmount, leaves } = planTree({ params: PARAMS, capacities })
-    const script = fundingScript(keys)
-    const address = Address(REGTEST).encode({ type: 'tr', pubkey: script.subarray(2) })
-    const funding = txid(await bitcoind.fund(address, Number(fundingAmount)))
-    await bitcoind.mine(1)
-    const { vout } = await bitcoind.call('getrawtransaction', [funding, true])
-    const kinds = [
-      [0, 20],
-      [0, 32],
-      [0x51, 32],
-    ] as const
-    const tree = buildTree(
-      {
-        params: PARAMS,
-        expiry: blockHeight((await bitcoind.height()) + lifetime),
-        lspKey: at(keys.keys, 0),
-        clients: capacities.map((capacity, i) => {
-          const [version, length] = at(kinds, i % kinds.length)
-          return {
-            key: at(keys.keys, i + 1),
-            capacity,
-            channelScript: concatBytes(Uint8Array.of(0, 32), hash(`${name} channel ${i}`)),
-            payoutScript: concatBytes(Uint8Array.of(version, length), hash(`${name} payout ${i}`).subarray(0, length)),
-          }
-        }),
-        poisonHashes: Array.from({ length: leaves }, (_, leaf) => sha256(preimage(leaf))),
-        funding: {
-          outpoint: { txid: funding, vout: vout.findIndex((o) => o.scriptPubKey.hex === bytesToHex(script)) },
-          amount: fundingAmount,
-        },
-      },
-      keys,
-    )
-    const byId = new Map(tree.spends.map((s) => [s.id, s]))
-    return {
-      tree,
-      keys,
-      secrets,
-      of: (role) => tree.spends.filter((s) => s.role === role),
-      spend: (id) => {
-        const spend = byId.get(id)
-        if (spend === undefined) throw new Error(`no ${id}`)
-        return spend
-      },
-    }
-  }
+  const fundedFactory = (name: string, clients: number, lifetime: number): Promise<FundedTree> =>
+    fundTree(bitcoind, PARAMS, { name, clients, lifetime })
 
   /** Level by level: what spends the funding, then what spends that, and so on. */
-  async function publishDownToKickoffs(factory: Factory): Promise<void> {
+  async function publishDownToKickoffs(factory: FundedTree): Promise<void> {
     let ready = new Set([factory.tree.spec.funding.outpoint.txid])
     for (;;) {
       const level = [...factory.of('static'), ...factory.of('kickoff')].filter((s) =>
@@ -183,7 +90,7 @@ describeWithBitcoind('the tree on a real bitcoind, with the relay rules of the m
   }
 
   /** The LSP alone takes the stock that `poison` spends, after its CSV. */
-  const lspSweep = ({ tree, secrets }: Factory, poison: Spend): string => {
+  const lspSweep = ({ tree, secrets }: FundedTree, poison: Spend): string => {
     const script = concatBytes(Uint8Array.of(0, 20), hash('lsp').subarray(12))
     const secretKey = at(secrets, 0)
     const { params } = tree.spec

@@ -5,7 +5,7 @@ import { stockAmount, TreeAmounts } from './amounts.js'
 import { checkClient, require32 } from './checks.js'
 import { Distributor, type Division } from './distribute.js'
 import { FactoryKeys } from './keys.js'
-import { payoutName, sharedName, stockName } from './names.js'
+import { FIRST_STATE, payoutName, sharedName, stockName } from './names.js'
 import { checkClientCount, earlyWarning } from './params.js'
 import { positionOf } from './participants.js'
 import { leafAt, routeOf } from './route.js'
@@ -97,12 +97,12 @@ class Builder {
       })),
       ...stocks.map(({ stock, scripts }) => ({ amount: stockAmount(params, stock), script: scripts.script })),
     ]
-    const spend = this.add(leafSpend(params, leaf, 0, output(kickoff, 0), outputs))
+    const spend = this.add(leafSpend(params, leaf, FIRST_STATE, output(kickoff, 0), outputs))
     for (const { stock, scripts } of stocks) {
       const from = output(spend, sizeOf(leaf) + stock.number)
-      this.add(poisonSpend(stock, scripts, from, this.shares(stock)))
+      this.add(poisonSpend(stock, FIRST_STATE, scripts, from, this.shares(stock)))
       const paid = this.payTo(this.#distributor.divideStock(stock, from.amount))
-      this.add(distributionSpend(this.spec.expiry, stockName(stock), stock, scripts.keyPath, from, paid))
+      this.add(distributionSpend(this.spec.expiry, stockName(stock, FIRST_STATE), stock, scripts.keyPath, from, paid))
     }
   }
 

@@ -51,25 +51,29 @@ export class Distributor {
    */
   divide(group: Group, amount: bigint): Division {
     const entries = entriesOf(group)
-    return this.share(entries, amount, (entry) => this.need(entry))
+    return { entries, amounts: share(entries, amount - this.overhead(entries), (entry) => this.need(entry)) }
   }
 
   /** Divides what a stock holds: to each client its share. @throws as `divide` */
   divideStock(stock: Group, amount: bigint): Division {
-    return this.share(stock.children, amount, () => this.params.stockPerClient)
+    const entries = stock.children
+    const { stockPerClient } = this.params
+    return { entries, amounts: share(entries, amount - this.overhead(entries), () => stockPerClient) }
   }
+}
 
-  /**
-   * What is more than everyone's need (fees of the tree that are saved) goes to all alike, by number of clients; what doesn't
-   * divide goes to the first.
-   */
-  private share(entries: readonly Group[], amount: bigint, needOf: (entry: Group) => bigint): Division {
-    const needs = entries.map(needOf)
-    const surplus = needs.reduce((rest, need) => rest - need, amount - this.overhead(entries))
-    if (surplus < 0n) throw new FactoryError('internal', `a distribution lacks ${-surplus} sat`)
-    const clients = BigInt(entries.reduce((sum, entry) => sum + sizeOf(entry), 0))
-    const extra = entries.map((entry) => (surplus * BigInt(sizeOf(entry))) / clients)
-    const rest = extra.reduce((sum, e) => sum - e, surplus)
-    return { entries, amounts: needs.map((need, i) => need + (extra[i] ?? 0n) + (i === 0 ? rest : 0n)) }
-  }
+/**
+ * What is more than everyone's need (fees of the tree that are saved) goes to all alike, by number of clients; what doesn't
+ * divide goes to the first.
+ * @param amount without fee and anchor
+ * @throws FactoryError `internal` when it doesn't cover the needs
+ */
+export function share(entries: readonly Group[], amount: bigint, needOf: (entry: Group) => bigint): bigint[] {
+  const needs = entries.map(needOf)
+  const surplus = needs.reduce((rest, need) => rest - need, amount)
+  if (surplus < 0n) throw new FactoryError('internal', `a distribution lacks ${-surplus} sat`)
+  const clients = BigInt(entries.reduce((sum, entry) => sum + sizeOf(entry), 0))
+  const extra = entries.map((entry) => (surplus * BigInt(sizeOf(entry))) / clients)
+  const rest = extra.reduce((sum, e) => sum - e, surplus)
+  return needs.map((need, i) => need + (extra[i] ?? 0n) + (i === 0 ? rest : 0n))
 }

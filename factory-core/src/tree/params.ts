@@ -16,7 +16,7 @@ export const DUST: Sat = sat(330)
 /** Largest W that senders can be expected to pay over. */
 export const MAX_EARLY_WARNING: Blocks = blocks(600)
 /** A share of a stock below this would cost more to claim than it is worth. */
-const MIN_STOCK_SHARE = 1000n
+export const MIN_STOCK_SHARE = 1000n
 
 /** At 127 clients W is 474 blocks. */
 export const defaultParams: TreeParams = {

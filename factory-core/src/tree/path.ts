@@ -9,7 +9,7 @@ import { childOverhead, stockAmount } from './amounts.js'
 import { checkClient, require32 } from './checks.js'
 import { payingOverhead } from './distribute.js'
 import { FactoryKeys } from './keys.js'
-import { sharedName } from './names.js'
+import { FIRST_STATE, sharedName } from './names.js'
 import { checkClientCount, earlyWarning } from './params.js'
 import { positionOf } from './participants.js'
 import { leafAt, routeOf, stockOf, type ChildStep, type EntriesStep, type StockStep } from './route.js'
@@ -92,7 +92,7 @@ class PathBuilder {
       case 'kickoff':
         return kickoffSpend(step.group, prevout, outputs)
       case 'leaf':
-        return leafSpend(this.spec.params, step.group, 0, prevout, outputs)
+        return leafSpend(this.spec.params, step.group, FIRST_STATE, prevout, outputs)
     }
   }
 
@@ -115,7 +115,7 @@ class PathBuilder {
     const { scripts } = this.stock
     const share: TxOutput = { amount: params.stockPerClient, script: self.payoutScript }
     if (step.kind === 'poison') {
-      return poisonSpend(step.group, scripts, prevout, mergeOutputs(step, this.siblingsOf(step), [share]))
+      return poisonSpend(step.group, FIRST_STATE, scripts, prevout, mergeOutputs(step, this.siblingsOf(step), [share]))
     }
     const outputs = this.remainder(step, prevout, self.payoutScript)
     const spend = distributionSpend(expiry, step.name, step.group, scripts.keyPath, prevout, outputs)

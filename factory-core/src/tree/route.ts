@@ -5,6 +5,7 @@
  */
 import {
   distributionId,
+  FIRST_STATE,
   kickoffId,
   leafId,
   payoutId,
@@ -69,15 +70,15 @@ function childSteps(root: StaticGroup | LeafGroup, position: number): ChildStep[
   const own = stock === undefined ? [channel] : [channel, sizeOf(root) + stock.number]
   return [
     { kind: 'kickoff', id: kickoffId(root), group: root, own: [0] },
-    { kind: 'leaf', id: leafId(root), group: root, own },
+    { kind: 'leaf', id: leafId(root, FIRST_STATE), group: root, own },
   ]
 }
 
 function stockSteps(stock: StockGroup, position: number): StockStep[] {
   const own = [find(stock.children, position).index]
-  const name = stockName(stock)
+  const name = stockName(stock, FIRST_STATE)
   return [
-    { kind: 'poison', id: poisonId(stock), group: stock, own },
+    { kind: 'poison', id: poisonId(stock, FIRST_STATE), group: stock, own },
     { kind: 'stockDistribution', id: distributionId(name), name, group: stock, own },
   ]
 }

@@ -97,7 +97,7 @@ export const leafSpend = (
   outputs: readonly TxOutput[],
 ): Spend =>
   spend({
-    id: leafId(leaf),
+    id: leafId(leaf, state),
     role: 'leaf',
     class: 'child',
     index: state,
@@ -108,14 +108,16 @@ export const leafSpend = (
     outputs,
   })
 
+/** Of the stock of a leaf's state `state`. */
 export const poisonSpend = (
   stock: StockGroup,
+  state: number,
   scripts: StockScripts,
   prevout: Prevout,
   outputs: readonly TxOutput[],
 ): Spend =>
   spend({
-    id: poisonId(stock),
+    id: poisonId(stock, state),
     role: 'poison',
     class: 'poison',
     prevout,
