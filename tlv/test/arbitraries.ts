@@ -38,13 +38,15 @@ const params: Arbitrary<WireTreeParams> = fc.record({
   feerate: int(32),
 })
 
+const heightArb = fc.integer({ min: 0, max: 499_999_999 })
+
 export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, { kind: K }>> } = {
   invite: fc.record({
     kind: fc.constant('invite'),
     ...base,
     capacity: sat,
     push: msat,
-    expiry: fc.integer({ min: 0, max: 499_999_999 }),
+    expiry: heightArb,
     earlyWarning: int(16),
     clients: int(16),
     respondWithin: int(16),
@@ -92,6 +94,29 @@ export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, {
   close_aggregated_nonce: fc.record({ kind: fc.constant('close_aggregated_nonce'), ...base, nonce: aggregateNonceArb }),
   close_partial_signature: fc.record({ kind: fc.constant('close_partial_signature'), ...base, signature: bytes(32) }),
   close_complete: fc.record({ kind: fc.constant('close_complete'), ...base, signature: bytes(64) }),
+  assist_request: fc.record({
+    kind: fc.constant('assist_request'),
+    ...base,
+    key: pointArb,
+    hash: bytes(32),
+    payoutScript: bytes(22, 42),
+    amount: msat,
+    feerate: int(32),
+  }),
+  assist_offer: fc.record({
+    kind: fc.constant('assist_offer'),
+    ...base,
+    hash: bytes(32),
+    key: pointArb,
+    fundingTxid: bytes(32),
+    fundingVout: int(16),
+    amount: sat,
+    timeout: heightArb,
+    htlcExpiry: heightArb,
+    paymentSecret: bytes(32),
+    preSignatures: fc.array(bytes(65), { minLength: 1, maxLength: 16 }),
+  }),
+  assist_refuse: fc.record({ kind: fc.constant('assist_refuse'), ...base, hash: bytes(32), reason: textArb(0, 255) }),
 }
 
 export const payloadArb: Arbitrary<Payload> = fc.oneof(...Object.values<Arbitrary<Payload>>(payloadArbs))

@@ -218,6 +218,29 @@ const payloads = {
   closeAggregatedNonce: { kind: 'close_aggregated_nonce', instanceId, nonce: infinite },
   closePartialSignature: { kind: 'close_partial_signature', instanceId, signature: fill(0x04, 32) },
   closeComplete: { kind: 'close_complete', instanceId, signature: fill(0x05, 64) },
+  assistRequest: {
+    kind: 'assist_request',
+    instanceId,
+    key: points[0],
+    hash: fill(0x06, 32),
+    payoutScript: p2tr,
+    amount: 250_000_000n,
+    feerate: 2000,
+  },
+  assistOffer: {
+    kind: 'assist_offer',
+    instanceId,
+    hash: fill(0x06, 32),
+    key: points[1],
+    fundingTxid: txid,
+    fundingVout: 1,
+    amount: 249_000n,
+    timeout: 900_144,
+    htlcExpiry: 900_700,
+    paymentSecret: fill(0x07, 32),
+    preSignatures: [fill(0x02, 65), fill(0x03, 65)],
+  },
+  assistRefuse: { kind: 'assist_refuse', instanceId, hash: fill(0x06, 32), reason: 'not now' },
 }
 if (Object.keys(payloads).join() !== Object.keys(PayloadKind).join()) throw new Error('a payload kind has no vector')
 const hexOf = (p) => bytesToHex(encodePayload(p))
@@ -335,6 +358,11 @@ save('payload', {
     invalid('close_propose: 2002 outputs', patch('closePropose', 12, '07d2'), 'wire_limit'),
     invalid('close_propose: output without script', patch('closePropose', 22, '00'), 'wire_limit'),
     invalid('close_nonce: half at infinity', start('closeNonce') + infinity + G, 'wire_value'),
+    invalid('assist_request: key is no point', start('assistRequest') + '04' + G.slice(2), 'wire_value'),
+    invalid('assist_request: payout script of 21 bytes', patch('assistRequest', 65, '15'), 'wire_limit'),
+    invalid('assist_offer: time out is a time', patch('assistOffer', 32 + 33 + 32 + 2 + 8, '1dcd6500'), 'wire_value'),
+    invalid('assist_offer: no pre-signature', hexes.assistOffer.slice(0, -2 * 131) + '00', 'wire_limit'),
+    invalid('assist_refuse: NUL in the reason', start('assistRefuse') + '06'.repeat(32) + '0100', 'wire_value'),
     invalid(
       'close_aggregated_nonce: half starts with 01',
       start('closeAggregatedNonce') + '01' + G.slice(2) + G,

@@ -29,6 +29,8 @@ export const MAX_PAYLOAD = 1 << 20
 /** Bounds of counts: LSP and 2000 clients, and what a path may hold. */
 export const MAX_PARTICIPANTS = 2001
 export const MAX_PATH = 64
+/** Feerates at which the claim of an assisted exit is signed. */
+export const MAX_PRE_SIGNATURES = 16
 /** In bytes of UTF-8; `clipText` cuts to it. */
 export const MAX_REFUSE_REASON = 255
 export const MAX_ABORT_REASON = 1024
@@ -146,6 +148,36 @@ const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonl
   close_complete: {
     id: PayloadKind.closeComplete,
     fields: struct<FieldsOf<'close_complete'>>({ ...base, signature: fixed(64) }),
+  },
+  assist_request: {
+    id: PayloadKind.assistRequest,
+    fields: struct<FieldsOf<'assist_request'>>({
+      ...base,
+      key: point,
+      hash: hash32,
+      payoutScript: sized(u8, 22, 42),
+      amount: msat,
+      feerate: u32,
+    }),
+  },
+  assist_offer: {
+    id: PayloadKind.assistOffer,
+    fields: struct<FieldsOf<'assist_offer'>>({
+      ...base,
+      hash: hash32,
+      key: point,
+      fundingTxid: hash32,
+      fundingVout: u16,
+      amount: sat,
+      timeout: height,
+      htlcExpiry: height,
+      paymentSecret: fixed(32),
+      preSignatures: list(u8, fixed(65), 1, MAX_PRE_SIGNATURES),
+    }),
+  },
+  assist_refuse: {
+    id: PayloadKind.assistRefuse,
+    fields: struct<FieldsOf<'assist_refuse'>>({ ...base, hash: hash32, reason: text(u8, 0, MAX_REFUSE_REASON) }),
   },
 }
 

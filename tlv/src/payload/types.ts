@@ -28,6 +28,9 @@ export const PayloadKind = {
   closeAggregatedNonce: 32,
   closePartialSignature: 34,
   closeComplete: 36,
+  assistRequest: 80,
+  assistOffer: 82,
+  assistRefuse: 84,
 } as const
 
 interface Base {
@@ -178,6 +181,38 @@ export interface CloseComplete extends Base {
   readonly signature: Uint8Array // 64
 }
 
+/** Client: an output on chain for its balance, please. Asked again with the same `hash`, it is the same request. */
+export interface AssistRequest extends Base {
+  readonly kind: 'assist_request'
+  readonly key: Uint8Array // 33, fresh: signs the claim
+  readonly hash: Uint8Array // 32, SHA-256 of what the claim reveals
+  readonly payoutScript: Uint8Array // u8 length, 22..42: where the claim pays
+  readonly amount: bigint // u64 msat that it will pay for it over its factory channel
+  readonly feerate: number // u32 sat per 1000 vB of the claim, and of what the LSP is paid for
+}
+
+/** LSP: the output, and its pre-signatures for the claim, encrypted to the client's factory key. */
+export interface AssistOffer extends Base {
+  readonly kind: 'assist_offer'
+  readonly hash: Uint8Array // 32, of the request
+  readonly key: Uint8Array // 33, fresh
+  readonly fundingTxid: Uint8Array // 32, internal byte order
+  readonly fundingVout: number // u16
+  readonly amount: bigint // u64 sat, of the output
+  readonly timeout: number // u32 block height from which the LSP may take the output back
+  readonly htlcExpiry: number // u32 block height, the least `cltv_expiry` of the client's HTLC
+  readonly paymentSecret: Uint8Array // 32, BOLT 4
+  /** One for each feerate of the claim, the lowest first. */
+  readonly preSignatures: readonly Uint8Array[] // u8 count 1..16, 65 each
+}
+
+/** LSP: not now, or not any more. Client: the offer is not taken. */
+export interface AssistRefuse extends Base {
+  readonly kind: 'assist_refuse'
+  readonly hash: Uint8Array // 32, of the request
+  readonly reason: string // u8 length, printable UTF-8
+}
+
 export type Payload =
   | Invite
   | Accept
@@ -197,3 +232,6 @@ export type Payload =
   | CloseAggregatedNonce
   | ClosePartialSignature
   | CloseComplete
+  | AssistRequest
+  | AssistOffer
+  | AssistRefuse
