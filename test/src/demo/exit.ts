@@ -1,89 +1,76 @@
 import assert from 'node:assert/strict'
-import {
-  until,
-  type CreatedFactory,
-  type FactoryNetwork,
-  type Lightningd,
-  type ShownFactory,
-} from '../network/index.js'
+import { until } from '../network/index.js'
 import type { Ledger } from './ledger.js'
 import { say, sats } from './print.js'
+import { holdings, type Created, type Member, type Stage } from './stage.js'
 
 /** More blocks than any delay of the demo's factory: then something is wrong. */
 const PATIENCE = 60
 
 /** A client publishes its path level by level while the LSP is stopped, closes its channel, and has its balance on chain. */
-export async function leaveAlone(
-  net: FactoryNetwork,
-  ledger: Ledger,
-  factory: CreatedFactory,
-  client: Lightningd,
-): Promise<void> {
-  const { lsp, network } = net
-  const balance = (await net.balance(client, factory.instance_id)) / 1000
-  const before = await net.walletSats(client)
-  const { channels } = await net.show(client, factory.instance_id)
-  const channel = (await client.call('listpeerchannels')).channels.find((c) => c.channel_id === channels[0]?.channel_id)
+export async function leaveAlone(stage: Stage, ledger: Ledger, factory: Created, client: Member): Promise<void> {
+  const { transactions } = await client.show(factory.instance)
+  const channel = (await client.channels()).find((c) => transactions.some((t) => t.txid === c.txid))
   assert(channel !== undefined)
+  const balance = channel.ours
+  const before = (await holdings(client)).wallet
 
-  await lsp.stop()
+  await stage.stopLsp()
   say('the LSP is stopped')
-  say(`${client.alias}$ lightning-cli factory-exit ${factory.instance_id}`)
-  const plan = (await client.call('factory-exit', [factory.instance_id])) as unknown as Pick<
-    ShownFactory,
-    'transactions'
-  >
-  for (const { txid, role, sequence } of plan.transactions) {
-    await mineUntil(net, async () => (await mempool(net)).find((id) => id === txid), sequence)
-    await publish(net, ledger, role, txid)
+  for (const { txid, role, sequence } of await client.exit(factory.instance)) {
+    await mineUntil(stage, async () => (await mempool(stage)).find((id) => id === txid), locked(sequence))
+    await publish(stage, ledger, role, txid)
   }
-  const commitment = await mineUntil(net, () => spender(net, channel.funding_txid, channel.funding_outnum))
-  await publish(net, ledger, "client's commitment", commitment)
-  const { vout } = await network.bitcoind.call('getrawtransaction', [commitment, true])
-  const swept = await mineUntil(net, async () => {
-    const spenders = await Promise.all(vout.map(({ n }) => spender(net, commitment, n)))
+  const commitment = await mineUntil(stage, () => spender(stage, channel.txid, channel.vout))
+  await publish(stage, ledger, "client's commitment", commitment)
+  const { vout } = await stage.bitcoind.call('getrawtransaction', [commitment, true])
+  const sweep = async (): Promise<string | undefined> => {
+    const spenders = await Promise.all(vout.map(({ n }) => spender(stage, commitment, n)))
     return spenders.find((txid) => txid !== undefined)
-  })
-  const { fee } = await publish(net, ledger, 'sweep to its wallet', swept)
-  await net.inPhase(factory.instance_id, 'exited', [client])
+  }
+  const swept = await mineUntil(stage, sweep, stage.commitmentDelay)
+  const { fee } = await publish(stage, ledger, 'sweep to its wallet', swept)
+  await stage.inPhase(factory.instance, 'exited', [client])
 
   // The commitment rounds down to a satoshi; its fee is the opener's, so that only the sweep costs the client.
   const due = Math.floor(balance) - fee
-  await until(async () => (await net.walletSats(client)) - before === due, {
-    what: `${due} sat in the wallet of ${client.alias}`,
+  await until(async () => (await holdings(client)).wallet - before === due, {
+    what: `${due} sat in the wallet of ${client.name}`,
   })
-  say(`${client.alias} had ${sats(balance)} sat in the factory, and has ${sats(due)} sat more in its wallet`)
+  say(`${client.name} had ${sats(balance)} sat in the factory, and has ${sats(due)} sat more in its wallet`)
 }
 
-const mempool = (net: FactoryNetwork): Promise<readonly string[]> => net.network.bitcoind.call('getrawmempool')
+const mempool = (stage: Stage): Promise<readonly string[]> => stage.bitcoind.call('getrawmempool')
+
+/** Blocks of a relative lock; with bit 31 there is none. */
+const locked = (sequence: number): number => (sequence >= 0x8000_0000 ? 0 : sequence & 0xffff)
 
 /** The transaction in the mempool that spends an output. */
-async function spender(net: FactoryNetwork, txid: string, vout: number): Promise<string | undefined> {
-  const [spent] = await net.network.bitcoind.call('gettxspendingprevout', [[{ txid, vout }]])
+async function spender(stage: Stage, txid: string, vout: number): Promise<string | undefined> {
+  const [spent] = await stage.bitcoind.call('gettxspendingprevout', [[{ txid, vout }]])
   return spent?.spendingtxid
 }
 
 /** Waits for something to reach the mempool, and mines blocks for as long as it doesn't. */
-async function mineUntil(net: FactoryNetwork, find: () => Promise<string | undefined>, sequence = 0): Promise<string> {
-  const from = await net.network.bitcoind.height()
+async function mineUntil(stage: Stage, find: () => Promise<string | undefined>, delay = 0): Promise<string> {
+  const from = await stage.bitcoind.height()
   // A relative lock that counts from the last transaction's block: accepted for the block after the last that it waits for.
-  const delay = sequence >= 0x8000_0000 ? 0 : sequence & 0xffff
-  if (delay > 1) await net.network.mine(delay - 1)
+  if (delay > 1) await stage.mine(delay - 1)
   for (let mined = 0; mined <= PATIENCE; mined++) {
     const found = await until(find, { what: 'the next transaction', seconds: 3 }).catch(() => undefined)
     if (found !== undefined) {
-      const waited = (await net.network.bitcoind.height()) - from
+      const waited = (await stage.bitcoind.height()) - from
       if (waited > 0) say(`${waited} blocks later:`)
       return found
     }
-    await net.network.mine(1)
+    await stage.mine(1)
   }
   throw new Error(`nothing came into the mempool in ${PATIENCE} blocks`)
 }
 
-async function publish(net: FactoryNetwork, ledger: Ledger, what: string, txid: string): Promise<{ fee: number }> {
+async function publish(stage: Stage, ledger: Ledger, what: string, txid: string): Promise<{ fee: number }> {
   const { vsize, fee } = await ledger.add(what, txid)
-  await net.network.mine(1)
+  await stage.mine(1)
   say(`${what.padEnd(20)} ${txid}  ${vsize} vB, fee ${fee} sat`)
   return { fee }
 }

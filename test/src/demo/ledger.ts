@@ -1,13 +1,8 @@
 /** Who has what, and what went on chain: the demo ends by comparing the two to the satoshi. */
 import assert from 'node:assert/strict'
-import { satOfBtc, type Lightningd, type Network } from '../network/index.js'
+import { satOfBtc } from '../network/index.js'
 import { say, sats, table } from './print.js'
-
-/** In satoshi; channel balances have millisatoshi behind the point. */
-export interface Holdings {
-  readonly wallet: number
-  readonly channels: number
-}
+import { holdings, type Holdings, type Party, type Stage } from './stage.js'
 
 interface OnChain {
   readonly what: string
@@ -16,38 +11,29 @@ interface OnChain {
   readonly fee: number
 }
 
-/** States in which a channel's balance can be spent over it. */
-const LIVE = ['CHANNELD_NORMAL', 'CHANNELD_AWAITING_LOCKIN']
-
-export async function holdings(node: Lightningd): Promise<Holdings> {
-  const [{ outputs }, { channels }] = await Promise.all([node.call('listfunds'), node.call('listpeerchannels')])
-  return {
-    wallet: outputs.filter((o) => o.status !== 'spent').reduce((sum, o) => sum + o.amount_msat / 1000, 0),
-    channels: channels.filter((c) => LIVE.includes(c.state)).reduce((sum, c) => sum + c.to_us_msat / 1000, 0),
-  }
-}
-
 export class Ledger {
   private readonly transactions: OnChain[] = []
 
   private constructor(
-    private readonly network: Network,
-    private readonly nodes: readonly Lightningd[],
-    private readonly before: ReadonlyMap<Lightningd, Holdings>,
+    private readonly stage: Stage,
+    private readonly nodes: readonly Party[],
+    private readonly before: ReadonlyMap<Party, Holdings>,
     /** Channels that have nothing to do with a factory. */
     private readonly ordinary: ReadonlySet<string>,
+    /** Height from which on transactions may be ours. */
+    private readonly from: number,
   ) {}
 
   /** Takes down what these nodes have now; the summary shows them in this order. */
-  static async open(network: Network, nodes: readonly Lightningd[]): Promise<Ledger> {
-    const lists = await Promise.all(nodes.map((node) => node.call('listpeerchannels')))
-    const ordinary = lists.flatMap(({ channels }) => channels.map((c) => `${c.funding_txid}:${c.funding_outnum}`))
-    return new Ledger(network, nodes, await everyone(nodes), new Set(ordinary))
+  static async open(stage: Stage, nodes: readonly Party[]): Promise<Ledger> {
+    const lists = await Promise.all(nodes.map((node) => node.channels()))
+    const ordinary = lists.flat().map((c) => `${c.txid}:${c.vout}`)
+    return new Ledger(stage, nodes, await everyone(nodes), new Set(ordinary), await stage.bitcoind.height())
   }
 
   /** Takes down a transaction that is on chain or in the mempool, and what it paid to the miners. */
   async add(what: string, txid: string): Promise<OnChain> {
-    const { bitcoind } = this.network
+    const { bitcoind } = this.stage
     const tx = await bitcoind.call('getrawtransaction', [txid, true])
     let spent = 0
     for (const { txid: parent = '', vout = 0 } of tx.vin) {
@@ -62,13 +48,14 @@ export class Ledger {
 
   /** The summary. @throws AssertionError when a satoshi is missing or came from nowhere */
   async close(): Promise<void> {
+    await this.addSpenders()
     const after = await everyone(this.nodes)
     table(
       ['sat', 'wallet before', 'channels before', 'wallet after', 'channels after', 'difference'],
       [...this.before].map(([node, before]) => {
         const now = after.get(node) ?? { wallet: 0, channels: 0 }
         const difference = round(now.wallet + now.channels - before.wallet - before.channels)
-        return [node.alias, before.wallet, before.channels, now.wallet, now.channels, difference]
+        return [node.name, before.wallet, before.channels, now.wallet, now.channels, difference]
       }),
     )
     say('')
@@ -87,16 +74,34 @@ export class Ledger {
     say('Nothing is missing: what all had before is what all have now, and these two.')
   }
 
+  /** What spends the transactions of the tree and was not taken down yet: nodes sweep when they see fit. */
+  private async addSpenders(): Promise<void> {
+    const { bitcoind } = this.stage
+    const blocks: string[] = []
+    const height = await bitcoind.height()
+    for (let at = this.from + 1; at <= height; at++) {
+      const { tx } = await bitcoind.call('getblock', [await bitcoind.call('getblockhash', [at])])
+      blocks.push(...tx.slice(1))
+    }
+    const ours = new Set(this.transactions.map(({ txid }) => txid))
+    for (const txid of [...blocks, ...(await bitcoind.call('getrawmempool'))]) {
+      if (ours.has(txid)) continue
+      const { vin } = await bitcoind.call('getrawtransaction', [txid, true])
+      if (!vin.some((input) => input.txid !== undefined && ours.has(input.txid))) continue
+      ours.add(txid)
+      await this.add('sweep by its owner', txid)
+    }
+  }
+
   /** Satoshi in unspent outputs of our transactions that are in no wallet and no channel. */
   private async unclaimed(): Promise<number> {
-    const { bitcoind } = this.network
+    const { bitcoind } = this.stage
     const owned = new Set<string>()
     const live = new Map<string, number>()
     for (const node of this.nodes) {
-      const [{ outputs }, { channels }] = await Promise.all([node.call('listfunds'), node.call('listpeerchannels')])
-      for (const o of outputs) owned.add(`${o.txid}:${o.output}`)
-      for (const c of channels.filter((each) => LIVE.includes(each.state)))
-        live.set(`${c.funding_txid}:${c.funding_outnum}`, c.total_msat / 1000)
+      const [coins, channels] = await Promise.all([node.coins(), node.channels()])
+      for (const outpoint of coins.keys()) owned.add(outpoint)
+      for (const c of channels) live.set(`${c.txid}:${c.vout}`, c.capacity)
     }
     let sum = 0
     for (const { txid } of this.transactions) {
@@ -112,11 +117,11 @@ export class Ledger {
   }
 }
 
-async function everyone(nodes: readonly Lightningd[]): Promise<Map<Lightningd, Holdings>> {
+async function everyone(nodes: readonly Party[]): Promise<Map<Party, Holdings>> {
   return new Map(await Promise.all(nodes.map(async (node) => [node, await holdings(node)] as const)))
 }
 
-const total = (all: ReadonlyMap<Lightningd, Holdings>): number =>
+const total = (all: ReadonlyMap<Party, Holdings>): number =>
   [...all.values()].reduce((sum, { wallet, channels }) => sum + wallet + channels, 0)
 
 /** To a millisatoshi: sums of binary fractions are off by less. */

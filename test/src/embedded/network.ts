@@ -29,7 +29,7 @@ export class LdkNetwork {
     readonly clients: readonly LdkFactoryNode[],
   ) {}
 
-  static async start(count: number): Promise<LdkNetwork> {
+  static async start(count: number, lspSats = 50_000_000): Promise<LdkNetwork> {
     const bitcoind = await Bitcoind.start()
     const dir = mkdtempSync(join(tmpdir(), 'ldk-factory-'))
     const lsp = await LdkFactoryNode.start('lsp', await addWallet(bitcoind, 'lsp'), dir, new Uint8Array(32).fill(1), {})
@@ -41,7 +41,7 @@ export class LdkNetwork {
       clients.push(await LdkFactoryNode.start(name, await addWallet(bitcoind, name), dir, seed, trusting))
     }
     const network = new LdkNetwork(bitcoind, dir, lsp, clients)
-    await fundWallet(bitcoind, lsp.rpc, 50_000_000)
+    await fundWallet(bitcoind, lsp.rpc, lspSats)
     await network.mine(1)
     for (const client of clients) await client.connect(lsp)
     return network
@@ -55,7 +55,7 @@ export class LdkNetwork {
       await until(async () => (await node.host.height()) >= height, { what: `${node.name} to see block ${height}` })
   }
 
-  async create(clients: readonly LdkFactoryNode[], capacity: bigint, push = 0n): Promise<CreateResult> {
+  async create(clients: readonly LdkFactoryNode[], capacity: bigint, push = 0n, lifetime = 500): Promise<CreateResult> {
     await until(
       async () => {
         const peers = await this.lsp.node.peers()
@@ -65,7 +65,7 @@ export class LdkNetwork {
     )
     const result = await this.lsp.node.create({
       clients: clients.map((c) => ({ id: c.node.nodeId, capacity: sat(capacity), push: msat(push) })),
-      lifetime: blocks(500),
+      lifetime: blocks(lifetime),
       params: SHORT,
       stepTimeout: 60,
     })
