@@ -65,7 +65,7 @@ export interface StoredLog extends LogEntry {
 export interface FactoryStore {
   /**
    * Records are admitted in order, also against those before them in the batch. On any error nothing of it is written.
-   * @throws FactoryError `signing_conflict` when a record conflicts
+   * @throws FactoryError `signing_conflict` when a record conflicts, or is new and the instance is sealed
    * @throws FactoryError `duplicate_instance` when the instance is on record with the other role
    * @throws FactoryError `bad_parameter` when a key, index or sighash has the wrong form
    * @throws FactoryError `store_corrupt`, `internal` when the disk fails: the process must stop signing
@@ -73,6 +73,16 @@ export interface FactoryStore {
   commit(batch: Batch): void
   /** Every instance that has a state, in the order in which they were first committed. */
   machines(): StoredMachine[]
+  /** One of them. */
+  machine(instance: InstanceId): StoredMachine | undefined
+  /** The sign records that an instance brought, oldest first. */
+  signed(instance: InstanceId): SignRecord[]
+  /**
+   * Records of this instance may be missing here: it signs nothing new, ever. Durable when it returns; idempotent.
+   * @throws FactoryError `unknown_instance` when nothing was committed for it
+   */
+  seal(instance: InstanceId): void
+  isSealed(instance: InstanceId): boolean
   item(instance: InstanceId, key: string): Uint8Array | undefined
   /** Items whose key starts with `prefix`, in key order. */
   items(instance: InstanceId, prefix: string): Item[]

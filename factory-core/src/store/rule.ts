@@ -2,7 +2,7 @@
  * The rule of `SignRecord`, for every store: what may still be signed, given what has been (DESIGN.md invariant 4).
  */
 import { FactoryError } from '@ln-factory/tlv'
-import { outPointKey } from '../units/index.js'
+import { outPointKey, type InstanceId } from '../units/index.js'
 import type { SignRecord } from './port.js'
 
 /** What a store holds about one outpoint and class. */
@@ -27,6 +27,16 @@ export function admit(record: SignRecord, signed: readonly Signed[]): boolean {
   if (record.index <= last) throw conflict(record, `has a later state on record (index ${last})`)
   return true
 }
+
+/** A new record of an instance whose older ones may be missing. */
+export const sealedConflict = (instance: InstanceId): FactoryError =>
+  new FactoryError(
+    'signing_conflict',
+    `refused to sign: what factory ${instance} signed before may be missing in this database, which is an old copy`,
+  )
+
+export const unknownInstance = (instance: InstanceId): FactoryError =>
+  new FactoryError('unknown_instance', `no factory ${instance} in the store`)
 
 function conflict(record: SignRecord, why: string): FactoryError {
   const what = `${outPointKey(record.outpoint)} (${record.class} ${record.index})`

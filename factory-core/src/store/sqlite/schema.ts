@@ -67,4 +67,17 @@ export const MIGRATIONS: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE INDEX sign_record_by_instance ON sign_record (instance, id);
+  CREATE TABLE seal (
+    instance TEXT NOT NULL PRIMARY KEY REFERENCES machine (instance)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TRIGGER seal_is_fixed BEFORE UPDATE ON seal
+    BEGIN SELECT RAISE(ABORT, 'a seal is never changed'); END;
+  CREATE TRIGGER seal_is_kept BEFORE DELETE ON seal
+    BEGIN SELECT RAISE(ABORT, 'a seal is never broken'); END;
+  CREATE TRIGGER sealed_instance_signs_nothing BEFORE INSERT ON sign_record
+    WHEN EXISTS (SELECT 1 FROM seal WHERE instance = new.instance)
+    BEGIN SELECT RAISE(ABORT, 'the instance is sealed'); END;
+  `,
 ]

@@ -10,6 +10,15 @@ interface LogRow {
   text: string
 }
 
+interface RecordRow {
+  readonly txid: string
+  readonly vout: number
+  readonly class: string
+  readonly index: number
+  readonly sighash: Buffer
+  readonly rule: 'once' | 'increasing'
+}
+
 type SignedRow = Omit<Signed, 'sighash'> & { readonly sighash: Buffer }
 
 /** Written out, because the types that `prepare` would infer have no name outside of better-sqlite3. */
@@ -17,6 +26,10 @@ export interface Statements {
   readonly role: Statement<[string], { role: string }>
   readonly putMachine: Statement<[string, string, string | null]>
   readonly machines: Statement<[], { instance: string; role: string; state: string }>
+  readonly machine: Statement<[string], { role: string; state: string }>
+  readonly recordsOf: Statement<[string], RecordRow>
+  readonly seal: Statement<[string]>
+  readonly sealed: Statement<[string], { instance: string }>
   readonly signed: Statement<[string, number, string], SignedRow>
   readonly addRecord: Statement<[string, number, string, number, Uint8Array, string, string]>
   readonly putItem: Statement<[string, string, Uint8Array]>
@@ -37,6 +50,12 @@ export function prepare(db: Database): Statements {
        ON CONFLICT (instance) DO UPDATE SET state = coalesce(excluded.state, state)`,
     ),
     machines: db.prepare('SELECT instance, role, state FROM machine WHERE state IS NOT NULL ORDER BY rowid'),
+    machine: db.prepare('SELECT role, state FROM machine WHERE instance = ? AND state IS NOT NULL'),
+    recordsOf: db.prepare(
+      'SELECT txid, vout, class, idx AS "index", sighash, rule FROM sign_record WHERE instance = ? ORDER BY id',
+    ),
+    seal: db.prepare('INSERT INTO seal (instance) VALUES (?) ON CONFLICT (instance) DO NOTHING'),
+    sealed: db.prepare('SELECT instance FROM seal WHERE instance = ?'),
     signed: db.prepare(
       'SELECT idx AS "index", sighash, rule FROM sign_record WHERE txid = ? AND vout = ? AND class = ?',
     ),

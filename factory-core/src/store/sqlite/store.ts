@@ -2,11 +2,12 @@
 import { FactoryError } from '@ln-factory/tlv'
 import type Database from 'better-sqlite3'
 import { resolve } from 'node:path'
-import type { InstanceId } from '../../units/index.js'
+import type { SpendClass } from '../../tree/types.js'
+import type { InstanceId, Txid } from '../../units/index.js'
 import { checkBatch, checkLogFilter } from '../check.js'
 import { systemClock, type Clock } from '../clock.js'
 import type { Batch, FactoryStore, Item, LogKind, Role, SignRecord, StoredLog, StoredMachine } from '../port.js'
-import { admit } from '../rule.js'
+import { admit, sealedConflict, unknownInstance } from '../rule.js'
 import { mapErrors } from './errors.js'
 import { openDatabase } from './open.js'
 import { prepare, type Statements } from './statements.js'
@@ -61,6 +62,7 @@ class SqliteStore implements FactoryStore {
     const { outpoint, index, sighash, rule } = record
     const signed = this.#sql.signed.all(outpoint.txid, outpoint.vout, record.class)
     if (!admit(record, signed)) return
+    if (this.#sql.sealed.get(instance) !== undefined) throw sealedConflict(instance)
     this.#sql.addRecord.run(outpoint.txid, outpoint.vout, record.class, index, sighash, rule, instance)
   }
 
@@ -72,6 +74,36 @@ class SqliteStore implements FactoryStore {
         state,
       })),
     )
+  }
+
+  machine(instance: InstanceId): StoredMachine | undefined {
+    return mapErrors(this.#path, () => {
+      const row = this.#sql.machine.get(instance)
+      return row && { instance, role: row.role as Role, state: row.state }
+    })
+  }
+
+  signed(instance: InstanceId): SignRecord[] {
+    return mapErrors(this.#path, () =>
+      this.#sql.recordsOf.all(instance).map(({ txid: id, vout, class: kind, index, sighash, rule }) => ({
+        outpoint: { txid: id as Txid, vout },
+        class: kind as SpendClass,
+        index,
+        sighash: new Uint8Array(sighash),
+        rule,
+      })),
+    )
+  }
+
+  seal(instance: InstanceId): void {
+    mapErrors(this.#path, () => {
+      if (this.#sql.role.get(instance) === undefined) throw unknownInstance(instance)
+      this.#sql.seal.run(instance)
+    })
+  }
+
+  isSealed(instance: InstanceId): boolean {
+    return mapErrors(this.#path, () => this.#sql.sealed.get(instance) !== undefined)
   }
 
   item(instance: InstanceId, key: string): Uint8Array | undefined {
