@@ -7,7 +7,7 @@ import type { ClientState, LspState } from '../ceremony/index.js'
 import { defaultFeeLimits, type FeeLimits } from '../fees/index.js'
 import type { Host } from '../host/port.js'
 import type { Context, Effect, Event, OperatorOrder, Step } from '../machine/index.js'
-import { encodeState, type FactoryStore, type Role } from '../store/index.js'
+import type { FactoryStore, Role } from '../store/index.js'
 import type { BlockHeight, InstanceId, NodeId } from '../units/index.js'
 import { ChainFollower, type ChainEvent } from '../watch/index.js'
 import type { Policy } from './api.js'
@@ -16,6 +16,7 @@ import { execute } from './executor.js'
 import { HeldHtlcs } from './held.js'
 import { advance, revive, stepMachine, type Machine } from './machine.js'
 import { Peers } from './peers.js'
+import { packState } from './persist.js'
 import { loadPolicy, savePolicy } from './policy.js'
 import { systemSchedule, Timers, type Schedule } from './timers.js'
 import { phaseOf } from './views.js'
@@ -85,7 +86,7 @@ export class Engine {
 
   /** @throws FactoryError `store_corrupt`, `store_version` */
   load(): void {
-    for (const stored of this.deps.store.machines()) this.machines.set(stored.instance, revive(stored))
+    for (const stored of this.deps.store.machines()) this.machines.set(stored.instance, revive(stored, this.deps.store))
   }
 
   /** Follow the chain to its tip; what was seen is told to the machines. */
@@ -178,18 +179,20 @@ export class Engine {
       this.#run(instance, machine.role, step.effects)
       return
     }
-    if (changed || step.records.length + step.items.length + step.log.length > 0) {
+    const packed = changed ? packState(step.state, machine.packed ? machine.state : undefined) : undefined
+    if (packed !== undefined || step.records.length + step.items.length + step.log.length > 0) {
       this.deps.store.commit({
         instance,
         role: machine.role,
-        state: changed ? encodeState(step.state) : undefined,
+        state: packed?.text,
         records: step.records,
-        items: step.items,
+        items: packed === undefined ? step.items : [...step.items, ...packed.items],
         log: step.log,
       })
     }
     const before = phaseOf(machine)
     advance(machine, step.state)
+    machine.packed ||= packed !== undefined
     const after = phaseOf(machine)
     if (before !== after) this.deps.host.log('info', `factory ${instance} is ${after}`)
     this.#run(instance, machine.role, step.effects)

@@ -10,25 +10,34 @@ import {
   type LspState,
 } from '../ceremony/index.js'
 import type { Context, Event, Step } from '../machine/index.js'
-import { decodeState } from '../store/index.js'
-import type { StoredMachine } from '../store/port.js'
+import type { FactoryStore, StoredMachine } from '../store/port.js'
 import { FactoryError } from '@ln-factory/tlv'
+import { unpackState } from './persist.js'
+
+interface OnDisk {
+  /** `state` is on disk. */
+  stored: boolean
+  /** In the form that `packState` writes: what did not change need not be written again. */
+  packed: boolean
+}
 
 export type Machine =
-  | { readonly role: 'lsp'; state: LspState; live: LspLive; /** `state` is on disk. */ stored: boolean }
-  | { readonly role: 'client'; state: ClientState; live: ClientLive; stored: boolean }
+  | ({ readonly role: 'lsp'; state: LspState; live: LspLive } & OnDisk)
+  | ({ readonly role: 'client'; state: ClientState; live: ClientLive } & OnDisk)
 
 export const lspMachine = (state: LspState, stored = false): Machine => ({
   role: 'lsp',
   state,
   live: newLspLive(),
   stored,
+  packed: false,
 })
 export const clientMachine = (state: ClientState, stored = false): Machine => ({
   role: 'client',
   state,
   live: newClientLive(),
   stored,
+  packed: false,
 })
 
 export function stepMachine(machine: Machine, event: Event, context: Context): Step<LspState | ClientState> {
@@ -45,10 +54,9 @@ export function advance(machine: Machine, state: LspState | ClientState): void {
 }
 
 /** @throws FactoryError `store_corrupt`, `store_version` */
-export function revive({ instance, role, state: text }: StoredMachine): Machine {
-  const state = decodeState(text) as Partial<LspState | ClientState> | undefined
-  if (state?.role !== role || state.instance !== instance)
-    throw new FactoryError('store_corrupt', `the stored state of factory ${instance} is not its own`)
-  if (state.v !== 1) throw new FactoryError('store_version', `factory ${instance} was written by a newer version`)
-  return state.role === 'lsp' ? lspMachine(state as LspState, true) : clientMachine(state as ClientState, true)
+export function revive(stored: StoredMachine, store: Pick<FactoryStore, 'items'>): Machine {
+  const { state, packed } = unpackState(stored, store)
+  const machine = state.role === 'lsp' ? lspMachine(state, true) : clientMachine(state, true)
+  machine.packed = packed
+  return machine
 }

@@ -5,16 +5,6 @@ import { MemoryDisk } from '../../src/store/memory/index.js'
 import { expectFreeCoins, expectWhole } from '../simulation/checks.js'
 import { Net, payloadOf, tamper } from '../simulation/net.js'
 
-function copyOf(disk: MemoryDisk): MemoryDisk {
-  const copy = new MemoryDisk()
-  for (const [k, v] of disk.machines) copy.machines.set(k, v)
-  for (const [k, v] of disk.records) copy.records.set(k, [...v])
-  for (const [k, v] of disk.items) copy.items.set(k, new Map(v))
-  for (const [k, v] of disk.settings) copy.settings.set(k, v)
-  copy.log.push(...disk.log)
-  return copy
-}
-
 describe('invariant 4: one outpoint, one signature', () => {
   it('what is on record for the funding output of a proposal is not signed otherwise', async () => {
     const net = await Net.of(1, 3)
@@ -73,7 +63,7 @@ describe('invariant 8: an old copy of the disk', () => {
         return [p]
       })
       tamper(net.world, [victim, net.lsp], kind, (m): readonly Payload[] => {
-        copy = copyOf(net.disk(victim))
+        copy = net.disk(victim).copy()
         return [m]
       })
       const instance = await net.active()
@@ -101,7 +91,7 @@ describe('invariant 8: an old copy of the disk', () => {
     const net = await Net.of(4, 2)
     let copy: MemoryDisk | undefined
     tamper(net.world, [net.client(0), net.lsp], 'channel_ready', (m) => {
-      copy = copyOf(net.disk(net.lsp))
+      copy = net.disk(net.lsp).copy()
       return [m]
     })
     const instance = await net.active()

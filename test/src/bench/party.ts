@@ -19,7 +19,7 @@ import {
 import type { OpenRequest } from '@ln-factory/core/host'
 import type { Context, Effect, Event, Step } from '@ln-factory/core/machine'
 import { defaultPolicy, type CreateRequest } from '@ln-factory/core/runner'
-import { encodeState } from '@ln-factory/core/store'
+import { packState } from '@ln-factory/core/runner'
 import { openMemoryStore } from '@ln-factory/core/store/memory'
 import { blockHeight, instanceId, msat, nodeId, type InstanceId, type NodeId } from '@ln-factory/core/units'
 import { Meter } from './meter.js'
@@ -104,8 +104,15 @@ abstract class Party<S extends State, Phase extends string> {
       const { state, records, items, log } = step
       const changed = state !== this.#state
       if (!changed && records.length + items.length + log.length === 0) return
-      const text = changed ? encodeState(state) : undefined
-      this.#store.commit({ instance: state.instance, role: state.role, state: text, records, items, log })
+      const packed = changed ? packState(state, this.#state) : undefined
+      this.#store.commit({
+        instance: state.instance,
+        role: state.role,
+        state: packed?.text,
+        records,
+        items: [...items, ...(packed?.items ?? [])],
+        log,
+      })
     })
     this.#state = step.state
     return step.effects
