@@ -171,7 +171,7 @@ describeWithBitcoind('a hostile LSP with every other client as its sockpuppet', 
     expect(await scene.wealth(victim)).toBe(0n)
     for (let i = 0; i < 3; i++) await factory.arena.mine(1)
     expect(await scene.wealth(victim)).toBeGreaterThanOrEqual(CAPACITY + PARAMS.stockPerClient)
-    expect(factory.stage(victim)).toBe('closed')
+    expect(factory.isOver(victim)).toBe(true)
   })
 
   it('publishes the root just before the expiry and vanishes: the distribution of what is below pays', async () => {
@@ -201,7 +201,7 @@ describeWithBitcoind('a hostile LSP with every other client as its sockpuppet', 
       await factory.publishAll(lsp, /^(dist|poison|payout)/)
       await factory.arena.mine(1)
     }
-    if (factory.stage(victim) !== 'closed') await factory.arena.node(victim).exit(factory.instance)
+    if (!factory.isOver(victim)) await factory.arena.node(victim).exit(factory.instance)
     for (let i = 0; i < 10; i++) await factory.arena.mine(1)
     expect(await scene.wealth(victim)).toBeGreaterThanOrEqual(OWED)
   })
@@ -230,6 +230,21 @@ describeWithBitcoind('a hostile LSP with every other client as its sockpuppet', 
     const depth = (await chain.height()) - before + 1
     await factory.arena.mined(() => chain.bitcoind.reorg(depth))
     await factory.arrives(victim)
+  })
+
+  it('has 100 blocks reorganised away, with the funding, the exit and the commitment that ended it: all of it comes again', async () => {
+    const { factory, scene, victim } = await active()
+    const { txid } = factory.lspState().funding
+    await factory.leaves(victim)
+    const start = await chain.bitcoind.confirmations(txid)
+    await factory.arena.mine(99 - (start ?? 0))
+    // So deep that bitcoind does not take the transactions back into its mempool: whoever needs them must send them.
+    await factory.arena.mined(() => chain.bitcoind.reorg(100))
+    expect(await chain.bitcoind.confirmations(txid)).toBe(0)
+    expect(await scene.wealth(victim)).toBe(0n)
+    expect(factory.stage(victim)).toBe('exiting')
+    await factory.arrives(victim)
+    expect(await scene.wealth(victim)).toBe(OWED)
   })
 
   it('has the distribution reorganised out of the chain: it is sent again', async () => {
@@ -270,7 +285,7 @@ describeWithBitcoind('a hostile LSP with every other client as its sockpuppet', 
       }
     }
     expect(taken).toContain('kickoff:0')
-    if (factory.stage(victim) !== 'closed') {
+    if (!factory.isOver(victim)) {
       await factory.arena.node(victim).exit(factory.instance)
       for (let i = 0; i < 10; i++) await factory.arena.mine(1)
     }

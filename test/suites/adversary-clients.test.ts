@@ -134,7 +134,7 @@ describeWithBitcoind('hostile clients', () => {
     await scene.arena.mineTo(expiry - earlyWarning - 1)
     for (let i = 0; i < earlyWarning; i++) await scene.arena.mine(1)
     expect(await factory.unspent('dist:funding')).toBe(false)
-    for (let i = 0; i < 20 && factory.stage(scene.lsp) !== 'exited'; i++) await scene.arena.mine(1)
+    for (let i = 0; i < 20 && !factory.isOver(scene.lsp); i++) await scene.arena.mine(1)
     expect(await scene.wealth(scene.lsp)).toBeGreaterThanOrEqual(SIDE * 3n)
     for (const id of scene.clients) expect(await scene.wealth(id)).toBeGreaterThanOrEqual(OWED)
   })
@@ -151,7 +151,7 @@ describeWithBitcoind('hostile clients', () => {
     const absent = scene.client(2)
     scene.arena.kill(absent)
     await scene.arena.node(scene.lsp).exit(factory.instance)
-    for (let i = 0; i < 25 && factory.stage(scene.lsp) !== 'exited'; i++) await scene.arena.mine(1)
+    for (let i = 0; i < 25 && !factory.isOver(scene.lsp); i++) await scene.arena.mine(1)
     expect(await scene.wealth(absent)).toBe(OWED)
   })
 
@@ -201,14 +201,14 @@ describeWithBitcoind('hostile clients', () => {
         await scene.arena.mine(1)
       }
     }
-    if (factory.stage(victim) !== 'closed') await scene.arena.node(victim).exit(factory.instance)
+    if (!factory.isOver(victim)) await scene.arena.node(victim).exit(factory.instance)
     for (let i = 0; i < 10; i++) await scene.arena.mine(1)
     expect(await scene.wealth(victim)).toBeGreaterThanOrEqual(OWED)
   })
 
   async function lspLeaves(scene: Scene, factory: Factory): Promise<void> {
     await scene.arena.node(scene.lsp).exit(factory.instance)
-    for (let i = 0; i < 30 && factory.stage(scene.lsp) !== 'exited'; i++) await scene.arena.mine(1)
+    for (let i = 0; i < 30 && !factory.isOver(scene.lsp); i++) await scene.arena.mine(1)
     // Its stocks come on top, less their fees.
     expect(await scene.wealth(scene.lsp)).toBeGreaterThanOrEqual(SIDE * BigInt(scene.clients.length))
   }

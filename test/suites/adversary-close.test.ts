@@ -173,7 +173,7 @@ describeWithBitcoind('a cooperative close in which somebody cheats', () => {
     await cast.factory.arena.mined(() => chain.mineExactly(Buffer.from(tx).toString('hex')))
     for (let i = 0; i < 8; i++) await cast.factory.arena.mine(1)
     expect(await cast.scene.wealth(cast.victim)).toBe(OWED)
-    expect(cast.factory.stage(cast.victim)).toBe('closed')
+    expect(cast.factory.isOver(cast.victim)).toBe(true)
   })
 
   it('the LSP publishes the close it kept back after the victim’s path: it has nothing left to spend', async () => {
@@ -205,17 +205,16 @@ describeWithBitcoind('a cooperative close in which somebody cheats', () => {
   it('the close is reorganised away and the LSP publishes the tree instead: the victim is paid its balance', async () => {
     const cast = await active()
     expect(await close(cast)).toBe('closed')
-    // Deep enough it would be over; here the victim asks for three confirmations.
-    cast.factory.arena.node(cast.victim).setPolicy({ ...cast.factory.arena.node(cast.victim).policy(), minDepth: 3 })
-    await cast.factory.arena.mine(1)
+    await cast.factory.arena.mine(40)
+    expect(cast.factory.isOver(cast.victim)).toBe(true)
     expect(await cast.scene.wealth(cast.victim)).toBe(OWED)
     const path = await cast.factory.pathOf(cast.victim)
     const root = Buffer.from(await cast.factory.holds(cast.lsp, path[0] ?? '')).toString('hex')
     await cast.factory.arena.mined(async () => {
       const height = await chain.height()
-      await chain.bitcoind.call('invalidateblock', [await chain.bitcoind.call('getblockhash', [height])])
+      await chain.bitcoind.call('invalidateblock', [await chain.bitcoind.call('getblockhash', [height - 39])])
       await chain.mineExactly(root)
-      await chain.mineExactly()
+      await chain.mine(40)
     })
     expect(await cast.scene.wealth(cast.victim)).toBe(0n)
     await cast.factory.leaves(cast.victim)
@@ -279,7 +278,7 @@ describeWithBitcoind('a cooperative close in which somebody cheats', () => {
 
   async function lspLeaves({ factory, scene, lsp }: Cast): Promise<void> {
     await factory.arena.node(lsp).exit(factory.instance)
-    for (let i = 0; i < 25 && factory.stage(lsp) !== 'exited'; i++) await factory.arena.mine(1)
+    for (let i = 0; i < 25 && !factory.isOver(lsp); i++) await factory.arena.mine(1)
     const side = (CAPACITY - OWED - COMMITMENT_FEE) * BigInt(scene.clients.length)
     // Its stocks come back on top, less their fees.
     expect(await scene.wealth(lsp)).toBeGreaterThanOrEqual(side)

@@ -11,6 +11,7 @@ import { clientKey, storedKeys } from '../ceremony/client/path.js'
 import { fundingOf, livePath } from '../ceremony/client/running.js'
 import { clientBase, joined, type ClientState } from '../ceremony/client/state.js'
 import { isValid, signatureItem, signRecord, spendAggregate } from '../ceremony/spend-key.js'
+import { settle, unsettle } from '../finality/client.js'
 import type { HostChannel } from '../host/port.js'
 import { idBytes, type Context, type StepBuilder } from '../machine/index.js'
 import { generateNonce, openSession } from '../signing/index.js'
@@ -212,14 +213,16 @@ export function onCloseConfirmed(step: Builder, context: Context, id: Txid, heig
 
 export function onCloseUnconfirmed(step: Builder, id: Txid): void {
   const { state } = step
+  const text = 'the close was reorganised out of the chain'
+  if (state.stage === 'settled' && state.how === 'cooperative' && state.close.txid === id) return unsettle(step, text)
   const close = signedClose(state)
   if (state.stage !== 'closing' || close?.txid !== id) return
   step.to({ ...state, close: { ...close, confirmedAt: undefined } })
-  step.log('warning', 'the close was reorganised out of the chain')
+  step.log('warning', text)
 }
 
 /**
- * Until it is deep enough it is sent again with every block, and our channel is kept: what a reorganisation takes back, a path that
+ * Sent again with every block until it confirms. Our channel is kept until it is final: what a reorganisation takes back, a path that
  * somebody publishes could replace.
  */
 export function onCloseTip(step: Builder, context: Context, height: BlockHeight): void {
@@ -232,10 +235,8 @@ export function onCloseTip(step: Builder, context: Context, height: BlockHeight)
     return
   }
   if (height - close.confirmedAt + 1 < context.policy.minDepth) return
-  const { channelId } = state
-  step.to({ ...clientBase(state), ...joined(state), stage: 'closed', how: 'cooperative', channelId, notice: undefined })
-  step.log('state', 'closed cooperatively')
-  step.call({ call: 'drop', peer: state.lsp, channelId })
+  const { confirmedAt } = state
+  settle(step, state, { how: 'cooperative', confirmedAt, close }, close.confirmedAt, 'closed cooperatively')
 }
 
 function signedClose(state: ClientState): SignedClose | undefined {

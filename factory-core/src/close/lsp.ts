@@ -6,6 +6,7 @@ import type { LspLive } from '../ceremony/lsp/forming.js'
 import { SigningRound } from '../ceremony/lsp/round.js'
 import type { LspState } from '../ceremony/lsp/state.js'
 import { signatureItem, signRecord } from '../ceremony/spend-key.js'
+import { settle, unsettle } from '../finality/lsp.js'
 import type { BroadcastResult, HostChannel } from '../host/port.js'
 import { idBytes, type Context, type HostCall, type OperatorOrder, type StepBuilder } from '../machine/index.js'
 import { buildClose, closeOutputs, finalize, type FactoryKeys } from '../tree/index.js'
@@ -217,7 +218,7 @@ export function onCloseConfirmed(step: Builder, context: Context, txid: Txid, he
     funding: state.funding,
     // The close was faster than an exit that was under way: the tree can't appear any more.
     exit: undefined,
-    confirmedAt: state.stage === 'closing' ? state.confirmedAt : undefined,
+    confirmedAt: state.confirmedAt,
     close: { ...close, accepted: true, confirmedAt: height },
     notice: undefined,
   })
@@ -227,14 +228,16 @@ export function onCloseConfirmed(step: Builder, context: Context, txid: Txid, he
 
 export function onCloseUnconfirmed(step: Builder, txid: Txid): void {
   const { state } = step
+  const text = 'the close was reorganised out of the chain'
+  if (state.stage === 'settled' && state.how === 'cooperative' && state.close.txid === txid) return unsettle(step, text)
   const close = signedClose(state)
   if (state.stage !== 'closing' || close?.txid !== txid) return
   step.to({ ...state, close: { ...close, confirmedAt: undefined } })
-  step.log('warning', 'the close was reorganised out of the chain')
+  step.log('warning', text)
 }
 
 /**
- * Until it is deep enough it is sent again with every block, and our channels are kept: what a reorganisation takes back, a path
+ * Sent again with every block until it confirms. Our channels are kept until it is final: what a reorganisation takes back, a path
  * that somebody publishes could replace.
  */
 export function onCloseTip(step: Builder, context: Context, height: BlockHeight): void {
@@ -243,10 +246,7 @@ export function onCloseTip(step: Builder, context: Context, height: BlockHeight)
   if (state.stage !== 'closing' || close === undefined) return
   if (close.confirmedAt === undefined) return sendAgain(step, context, close)
   if (height - close.confirmedAt + 1 < context.policy.minDepth) return
-  step.to({ ...base(state), stage: 'closed', funding: state.funding, closeTxid: close.txid })
-  step.log('state', 'closed')
-  for (const c of state.clients)
-    if (c.channelId !== undefined) step.call({ call: 'drop', peer: c.id, channelId: c.channelId })
+  settle(step, state, { how: 'cooperative', close }, close.confirmedAt, 'closed cooperatively')
 }
 
 /** The step's time is over: amounts that nobody can have signed are taken back; others stay, to be signed later. */

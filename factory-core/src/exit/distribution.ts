@@ -5,10 +5,11 @@
 import { FactoryError } from '@ln-factory/tlv'
 import type { ClientLive } from '../ceremony/client/forming.js'
 import { fundingOf, livePath } from '../ceremony/client/running.js'
-import { clientBase, joined, type ClientState } from '../ceremony/client/state.js'
+import type { ClientState, Distributable } from '../ceremony/client/state.js'
 import { signatureItem } from '../ceremony/spend-key.js'
 import { fromWire } from '../ceremony/terms.js'
 import { bumpOf } from '../fees/index.js'
+import { settle, unsettle } from '../finality/client.js'
 import type { Context, StepBuilder } from '../machine/index.js'
 import { finalize } from '../tree/index.js'
 import type { ClientPath, Spend } from '../tree/types.js'
@@ -57,23 +58,38 @@ export function advanceDistribution(step: Builder, context: Context, live: Clien
   }
 }
 
-/** Everything below a distributed output has been paid out: our channel can never appear on chain. */
-export function closeWhenDistributed(step: Builder, context: Context, live: ClientLive): void {
+/** Everything below a distributed output has been paid out: our channel can't appear on chain unless that is reorganised. */
+export function settleWhenDistributed(step: Builder, context: Context, live: ClientLive): void {
   const { state } = step
   if (!isOnChain(state)) return
-  const done = chains(livePath(state, context, live)).some(
-    (chain) => !isOfStock(chain) && chain.every((s) => state.seen[s.tx.txid] !== undefined),
-  )
-  if (!done) return
-  const { channelId } = state
-  step.to({
-    ...clientBase(state),
-    ...joined(state),
-    stage: 'closed',
-    how: 'distribution',
-    channelId,
-    notice: undefined,
-  })
-  step.log('state', 'the distribution has paid us')
-  step.call({ call: 'drop', peer: state.lsp, channelId })
+  const at = distributedAt(livePath(state, context, live), state)
+  if (at === undefined) return
+  settle(step, state, { how: 'distribution', from: stageOf(state) }, at, 'the distribution has paid us')
+}
+
+export function onDistributionUnconfirmed(step: Builder, context: Context, live: ClientLive): void {
+  const { state } = step
+  if (state.stage !== 'settled' || state.how !== 'distribution') return
+  if (distributedAt(livePath(state, context, live), state) === undefined)
+    unsettle(step, 'the distribution was reorganised out of the chain')
+}
+
+/** Height of the block in which the last transaction of a distribution that replaces our channel was seen. */
+function distributedAt(path: ClientPath, { seen }: ClientState): BlockHeight | undefined {
+  for (const chain of chains(path)) {
+    const heights = chain.flatMap((s) => seen[s.tx.txid] ?? [])
+    if (!isOfStock(chain) && heights.length === chain.length) return heights.reduce((a, b) => (a > b ? a : b))
+  }
+  return undefined
+}
+
+function stageOf(state: OnChain): Distributable {
+  switch (state.stage) {
+    case 'active':
+      return { stage: state.stage, confirmedAt: state.confirmedAt }
+    case 'closing':
+      return { stage: state.stage, confirmedAt: state.confirmedAt, close: state.close }
+    case 'exiting':
+      return { stage: state.stage, exit: state.exit }
+  }
 }

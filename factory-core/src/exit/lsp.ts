@@ -9,6 +9,7 @@ import type { LspLive } from '../ceremony/lsp/forming.js'
 import type { LspExit, LspState } from '../ceremony/lsp/state.js'
 import { signatureItem } from '../ceremony/spend-key.js'
 import { bumpOf } from '../fees/index.js'
+import { settle, unsettle } from '../finality/lsp.js'
 import type { BroadcastResult, HostChannel } from '../host/port.js'
 import { latestExpiry, mustExit } from '../htlc/index.js'
 import type { Context, StepBuilder } from '../machine/index.js'
@@ -53,9 +54,9 @@ export function startLspExit(
   if (clients.length === before.length) return
   const close = state.stage === 'closing' && state.close.step === 'signed' ? state.close : state.exit?.close
   const exit: LspExit = { script: state.exit?.script, closing: state.exit?.closing ?? [], clients, close }
-  const { funding } = state
+  const { funding, confirmedAt } = state
   // A close that is not signed by all yet can't win against a published tree; a signed one may still confirm.
-  if (clients.length === state.clients.length) step.to({ ...base(state), exit, stage: 'exiting', funding })
+  if (clients.length === state.clients.length) step.to({ ...base(state), exit, stage: 'exiting', funding, confirmedAt })
   else step.to({ ...state, exit })
   step.log('state', `exit from ${clients.length} of ${state.clients.length} channels: ${why}`)
   if (exit.script === undefined) step.call({ call: 'newScript' })
@@ -90,17 +91,23 @@ export function exitForHtlcs(
   if (due.length > 0) startLspExit(step, context, live, due, 'an HTLC must be settled on chain')
 }
 
+/** What is on chain can leave it also while the funding itself is not there, and after the end. */
+type Reorganisable = Extract<LspState, { stage: 'confirming' | 'settled' }> | OnChain
+const isReorganisable = (state: LspState): state is Reorganisable =>
+  isOnChain(state) || state.stage === 'confirming' || state.stage === 'settled'
+
 /** Everything of the tree that may appear on chain, published by whomever. */
 export function watchTree(step: Builder, context: Context, live: LspLive): void {
   const { state } = step
-  if (!isOnChain(state)) return
+  if (!isReorganisable(state)) return
   const since = state.createdAt
   const tree = treeFor(state, context, live)
   for (const spend of exitTransactions(tree)) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
   for (const outpoint of ends(state, tree)) step.effect({ do: 'watchOutpoint', outpoint, since })
 }
 
-const treeFor = (state: OnChain, context: Context, live: LspLive): FactoryTree => (live.tree ??= treeOf(state, context))
+const treeFor = (state: Reorganisable, context: Context, live: LspLive): FactoryTree =>
+  (live.tree ??= treeOf(state, context))
 
 const poisons = (tree: FactoryTree): readonly Spend[] => tree.spends.filter((s) => s.role === 'poison')
 
@@ -221,7 +228,7 @@ export function onForceCloseFailed(step: Builder, channelId: string, error: stri
 
 export function onExitConfirmed(step: Builder, context: Context, live: LspLive, id: Txid, height: BlockHeight): void {
   const { state } = step
-  if (!isOnChain(state) || state.seen[id] === height) return
+  if (!isReorganisable(state) || state.seen[id] === height) return
   const spend = exitTransactions(treeFor(state, context, live)).find((s) => s.tx.txid === id)
   if (spend === undefined) return
   step.to({ ...state, seen: { ...state.seen, [id]: height } })
@@ -231,7 +238,7 @@ export function onExitConfirmed(step: Builder, context: Context, live: LspLive, 
 
 export function onExitUnconfirmed(step: Builder, id: Txid): void {
   const { state } = step
-  if (!isOnChain(state) || state.seen[id] === undefined) return
+  if (!isReorganisable(state) || state.seen[id] === undefined) return
   step.to({ ...state, seen: Object.fromEntries(Object.entries(state.seen).filter(([txid]) => txid !== id)) })
   step.log('warning', `${id} was reorganised out of the chain`)
 }
@@ -247,17 +254,35 @@ export function onExitBroadcast(step: Builder, id: Txid, result: BroadcastResult
 }
 
 /** A channel or a stock is spent: what follows is the host's. When all are, the factory is over. */
-export function onExitSpent(step: Builder, context: Context, live: LspLive, outpoint: OutPoint): void {
+export function onExitSpent(
+  step: Builder,
+  context: Context,
+  live: LspLive,
+  outpoint: OutPoint,
+  height: BlockHeight,
+): void {
   const { state } = step
-  if (!isOnChain(state)) return
+  if (!isReorganisable(state)) return
   const key = outPointKey(outpoint)
   const keys = ends(state, treeFor(state, context, live)).map(outPointKey)
   if (!keys.includes(key) || state.spent.includes(key)) return
   const spent = [...state.spent, key]
-  if (!keys.every((k) => spent.includes(k))) {
-    step.to({ ...state, spent })
-    return
-  }
-  step.to({ ...base(state), spent, stage: 'exited', funding: state.funding })
-  step.log('state', 'every channel and stock is spent on chain: the factory is over')
+  step.to({ ...state, spent })
+  if (isOnChain(state) && keys.every((k) => spent.includes(k)))
+    settle(step, state, { how: 'exit' }, height, 'every channel and stock is spent on chain: the factory is over')
+}
+
+export function onExitUnspent(step: Builder, context: Context, live: LspLive, outpoint: OutPoint): void {
+  const { state } = step
+  const key = outPointKey(outpoint)
+  if (!isReorganisable(state) || !state.spent.includes(key)) return
+  const ids = state.clients.flatMap((c, i) =>
+    outPointKey(treeFor(state, context, live).channel(participantAt(i)).outpoint) === key ? (c.channelId ?? []) : [],
+  )
+  // A channel's close is ordered again: the host may have given up what is not on chain any more.
+  const exit = state.exit && { ...state.exit, closing: state.exit.closing.filter((id) => !ids.includes(id)) }
+  step.to({ ...state, exit, spent: state.spent.filter((k) => k !== key) })
+  const text = `the spend of ${key} was reorganised out of the chain`
+  if (state.stage === 'settled') unsettle(step, text)
+  else step.log('warning', text)
 }

@@ -112,6 +112,8 @@ export type Event =
   | { readonly type: 'confirmed'; readonly txid: Txid; readonly height: BlockHeight }
   | { readonly type: 'unconfirmed'; readonly txid: Txid }
   | { readonly type: 'spent'; readonly outpoint: OutPoint; readonly by: Txid; readonly height: BlockHeight }
+  /** A reorganisation took the spend by `by` away. */
+  | { readonly type: 'unspent'; readonly outpoint: OutPoint; readonly by: Txid }
   | { readonly type: 'tip'; readonly height: BlockHeight }
   | { readonly type: 'channelsChanged' }
   /** An HTLC that a rule of this machine waits for (runner/expected.ts) is there, and is held until `answerHtlc`. */
@@ -151,6 +153,8 @@ export type Effect =
   /** Another machine of this node looks at what we have come to. */
   | { readonly do: 'tell'; readonly instance: InstanceId; readonly event: Extract<Event, { type: 'told' }> }
   | { readonly do: 'watchOutpoint'; readonly outpoint: OutPoint; readonly since: BlockHeight }
+  /** Of everything that this machine watches: it is over for good. */
+  | { readonly do: 'unwatch' }
 
 /** What one event led to. `state` is the same object when nothing durable changed. */
 export interface Step<S> {

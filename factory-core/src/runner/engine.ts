@@ -221,6 +221,8 @@ export class Engine {
           this.dispatch(i, { type: 'spent', outpoint: event.outpoint, by: event.by, height: event.height })
         return
       case 'unspent':
+        for (const i of this.#watchlist.of(event.outpoint))
+          this.dispatch(i, { type: 'unspent', outpoint: event.outpoint, by: event.by })
         return
       case 'tip':
         this.dispatchAll({ type: 'tip', height: event.height })
@@ -256,6 +258,9 @@ export class Engine {
         case 'watchOutpoint':
           this.#watchlist.add(effect.outpoint, instance)
           this.#follower.watchOutpoint(effect.outpoint, effect.since)
+          break
+        case 'unwatch':
+          for (const what of this.#watchlist.drop(instance)) this.#follower.unwatch(what)
           break
         case 'answerHtlc':
           this.held.answer(effect.htlc, effect.decision)

@@ -5,6 +5,7 @@ import { storedPath } from '../ceremony/client/path.js'
 import { fromWire } from '../ceremony/terms.js'
 import { signatureItem } from '../ceremony/spend-key.js'
 import { exitBlocks, exitSpends, exitTransactions, lspDeadline } from '../exit/index.js'
+import { FINAL_DEPTH } from '../finality/depth.js'
 import { lastHtlcHeight } from '../htlc/index.js'
 import type { HostChannel } from '../host/port.js'
 import type { Context } from '../machine/index.js'
@@ -37,6 +38,7 @@ const LSP_PHASES: Readonly<Record<LspState['stage'], Phase>> = {
   active: 'active',
   closing: 'closing',
   exiting: 'exiting',
+  settled: 'closed',
   exited: 'exited',
   closed: 'closed',
   aborted: 'aborted',
@@ -53,15 +55,16 @@ const CLIENT_PHASES: Readonly<Record<ClientState['stage'], Phase>> = {
   active: 'active',
   closing: 'closing',
   exiting: 'exiting',
+  settled: 'closed',
   closed: 'closed',
   refused: 'aborted',
   aborted: 'aborted',
 }
 
 export function phaseOf(machine: Machine): Phase {
-  if (machine.role === 'lsp') return LSP_PHASES[machine.state.stage]
-  if (machine.state.stage === 'closed' && machine.state.how === 'exit') return 'exited'
-  return CLIENT_PHASES[machine.state.stage]
+  const { state, role } = machine
+  if ((state.stage === 'settled' || state.stage === 'closed') && 'how' in state && state.how === 'exit') return 'exited'
+  return role === 'lsp' ? LSP_PHASES[machine.state.stage] : CLIENT_PHASES[machine.state.stage]
 }
 
 export function summarize(
@@ -230,6 +233,8 @@ export function describe(
 }
 
 function nextSentence(machine: Machine, { expiry, earlyWarning }: FactorySummary): string {
+  if (machine.state.stage === 'settled')
+    return `Nothing, unless a reorganisation takes the end at height ${machine.state.height} back; it is final with ${FINAL_DEPTH} confirmations.`
   switch (phaseOf(machine)) {
     case 'forming':
       return 'The ceremony goes on, or is given up when a step takes too long. Nothing is on chain.'

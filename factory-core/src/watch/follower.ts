@@ -77,12 +77,8 @@ export class ChainFollower {
     this.#watches.add(keyOf(outpoint), since)
   }
 
-  unwatchTx(txid: Txid): void {
-    this.#watches.remove(keyOf(txid))
-  }
-
-  unwatchOutpoint(outpoint: OutPoint): void {
-    this.#watches.remove(keyOf(outpoint))
+  unwatch(what: Txid | OutPoint): void {
+    this.#watches.remove(keyOf(what))
   }
 
   /** Height of the block that holds a watched transaction. */
@@ -179,7 +175,7 @@ export class ChainFollower {
       const old = this.#watches.seen(keyOfSighting(s))
       return old === undefined || agree(old, s) ? [] : [old]
     })
-    await this.#takeBack([...gone, ...moved])
+    await this.#takeBack([...gone, ...moved].reverse())
     for (const s of found) this.#watches.record(s)
     this.#saveWatches()
     await this.#tell(found)

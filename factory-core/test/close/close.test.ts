@@ -1,3 +1,4 @@
+import { FINAL_DEPTH } from '../../src/finality/depth.js'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { ClosePropose, Payload } from '@ln-factory/tlv'
 import { decodeTx } from '../../src/tree/index.js'
@@ -67,6 +68,7 @@ describe('invariant 10: a close pays each its balance, and nobody a satoshi more
     const fee = (details?.fundingAmount ?? 0n) - paid.reduce((a, b) => a + b, 0n)
     expect(fee).toBeGreaterThan(0n)
     expect(fee).toBeLessThan(1000n)
+    await net.world.mine(FINAL_DEPTH)
     expect([...net.host(net.lsp).mine.keys()]).toEqual([])
   })
 })

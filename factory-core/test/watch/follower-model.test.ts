@@ -161,10 +161,10 @@ class World {
         this.#wanted.delete(o.which)
         const outpoint = OUTPOINTS[o.which]
         if (outpoint !== undefined) {
-          this.#follower.unwatchOutpoint(outpoint)
+          this.#follower.unwatch(outpoint)
           this.spent.delete(outPointKey(outpoint))
         } else {
-          this.#follower.unwatchTx(candidate(o.which))
+          this.#follower.unwatch(candidate(o.which))
           this.confirmed.delete(candidate(o.which))
         }
         // Stored with the next sync; a machine unwatches when it is done, and does not ask again.

@@ -231,13 +231,13 @@ describe('ChainFollower', () => {
     const chain = new SimulatedChain(5)
     const store = openMemoryStore()
     const { follower, told } = follow(chain, store, (e, f) => {
-      if (e.kind === 'confirmed') f.unwatchOutpoint(point(1))
+      if (e.kind === 'confirmed') f.unwatch(point(1))
     })
     const [a, b] = [spend(1), spend(2)]
     follower.watchTx(a.txid, h(5))
     follower.watchOutpoint(point(1), h(5))
     follower.watchTx(b.txid, h(5))
-    follower.unwatchTx(b.txid)
+    follower.unwatch(b.txid)
     await follower.sync()
     chain.mine(a, b)
     await follower.sync()

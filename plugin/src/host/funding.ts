@@ -55,7 +55,13 @@ export class FundingWallet {
   }
 
   async broadcast(funding: FundingTx): Promise<void> {
-    if (await this.known(funding)) return
+    if ((await this.utxo(funding)) !== undefined) return
+    const sent = await this.sentBefore(funding)
+    if (sent !== undefined) {
+      // Spent since, or thrown out of a block or a mempool. The wallet takes it for sent, so its inputs can't be signed again.
+      await this.rpc.call('sendrawtransaction', { tx: sent, allowhighfees: true })
+      return
+    }
     await this.reserve(funding)
     const { signed_psbt } = parse(signPsbt, 'signpsbt', await this.rpc.call('signpsbt', { psbt: funding.psbt }))
     const signed = signedTxid(signed_psbt)
@@ -66,15 +72,15 @@ export class FundingWallet {
       )
     await this.rpc.call('sendpsbt', { psbt: signed_psbt }).catch(async (error: unknown) => {
       // A node that sees it already refuses it a second time.
-      if (!(await this.known(funding))) throw error
+      const known = (await this.utxo(funding)) !== undefined || (await this.sentBefore(funding)) !== undefined
+      if (!known) throw error
     })
   }
 
-  /** Already in the mempool or a block, spent or not. */
-  private async known(funding: FundingTx): Promise<boolean> {
-    if ((await this.utxo(funding)) !== undefined) return true
+  /** The signed transaction, when the wallet has sent it. */
+  private async sentBefore(funding: FundingTx): Promise<string | undefined> {
     const { transactions } = parse(listTransactions, 'listtransactions', await this.rpc.call('listtransactions'))
-    return transactions.some((t) => t.hash === funding.txid)
+    return transactions.find((t) => t.hash === funding.txid)?.rawtx
   }
 
   /** Make the reservation last, whether or not it is still there. @throws `host_failed` when an input is spent */

@@ -24,7 +24,7 @@ export const listPeers = z.object({
 export const newAddress = z.object({ p2tr: z.string() })
 export const txPrepare = z.object({ psbt: z.string(), unsigned_tx: hex, txid: hash })
 export const signPsbt = z.object({ signed_psbt: z.string() })
-export const listTransactions = z.object({ transactions: z.array(z.object({ hash })) })
+export const listTransactions = z.object({ transactions: z.array(z.object({ hash, rawtx: hex })) })
 export const fundChannelStart = z.object({
   scriptpubkey: hex,
   channel_type: z.object({ bits: z.array(z.number().int()) }),

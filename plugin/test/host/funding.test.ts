@@ -91,9 +91,23 @@ describe('the funding transaction', () => {
     const unspent = fundingWallet({}, () => true)
     await unspent.wallet.broadcast(funding())
     expect(unspent.rpc.calls).toEqual([])
-    const spent = fundingWallet({ listtransactions: () => ({ transactions: [{ hash: funding().txid }] }) })
+    const sent = { transactions: [{ hash: funding().txid, rawtx: '0200' }] }
+    const spent = fundingWallet({
+      listtransactions: () => sent,
+      sendrawtransaction: () => ({ success: false, errmsg: 'spent' }),
+    })
     await spent.wallet.broadcast(funding())
     expect(spent.rpc.count('signpsbt')).toBe(0)
+  })
+
+  it('is sent again as it is when a reorganisation threw it out', async () => {
+    const sent = { transactions: [{ hash: funding().txid, rawtx: '0200' }] }
+    const { rpc, wallet: funds } = fundingWallet({
+      listtransactions: () => sent,
+      sendrawtransaction: () => ({ success: true, errmsg: '' }),
+    })
+    await funds.broadcast(funding())
+    expect(rpc.calls.find((c) => c.method === 'sendrawtransaction')?.params).toMatchObject({ tx: '0200' })
   })
 
   it('is success when it arrived although sending failed, and a failure when it did not', async () => {

@@ -136,6 +136,11 @@ export class Factory {
     return this.arena.chain
   }
 
+  /** Ended on chain, final or not. */
+  isOver(id: NodeId): boolean {
+    return ['settled', 'closed', 'exited'].includes(this.stage(id))
+  }
+
   stage(id: NodeId): string {
     return this.arena.state(id, this.instance)?.stage ?? 'none'
   }
@@ -278,8 +283,8 @@ export class Factory {
   /** An exit that is under way ends, and pays the balance to the satoshi. */
   async arrives(id: NodeId): Promise<void> {
     const due = payouts(this.channel(id)).acceptor
-    for (let i = 0; i < 4 * LEAF_DELAY && this.stage(id) !== 'closed'; i++) await this.arena.mine(1)
-    expect(this.stage(id)).toBe('closed')
+    for (let i = 0; i < 4 * LEAF_DELAY && !this.isOver(id); i++) await this.arena.mine(1)
+    expect(this.isOver(id)).toBe(true)
     const paid = await this.scene.wealth(id)
     // From the expiry on its share of the stock may have come on top.
     if ((await this.chain.height()) < this.expiry) expect(paid).toBe(due)

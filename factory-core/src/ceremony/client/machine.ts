@@ -1,5 +1,6 @@
 /** A client's machine: which rule answers which event. */
-import { advanceDistribution, closeWhenDistributed } from '../../exit/distribution.js'
+import { advanceDistribution, onDistributionUnconfirmed, settleWhenDistributed } from '../../exit/distribution.js'
+import { bury } from '../../finality/client.js'
 import { clipText, encodePayload, FactoryError, type Invite, type Payload } from '@ln-factory/tlv'
 import {
   onCloseAborted,
@@ -51,6 +52,7 @@ import {
   onSpent,
   onTip,
   onUnconfirmed,
+  onUnspent,
   startExit,
   watch,
 } from './running.js'
@@ -131,19 +133,23 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       return
     case 'confirmed':
       onConfirmed(step, context, live, event.txid, event.height)
-      closeWhenDistributed(step, context, live)
+      settleWhenDistributed(step, context, live)
       return onCloseConfirmed(step, context, event.txid, event.height)
     case 'unconfirmed':
       onUnconfirmed(step, context, live, event.txid)
+      onDistributionUnconfirmed(step, context, live)
       return onCloseUnconfirmed(step, event.txid)
     case 'spent':
-      return onSpent(step, context, live, event.outpoint)
+      return onSpent(step, context, live, event.outpoint, event.height)
+    case 'unspent':
+      return onUnspent(step, context, live, event.outpoint)
     case 'tip':
       return eachRule(
         step,
         () => onTip(step, context, live, event.height),
         () => advanceDistribution(step, context, live, event.height),
         () => onCloseTip(step, context, event.height),
+        () => bury(step, event.height),
       )
     case 'channels':
       return exitForHtlcs(step, context, live, event.channels, event.height)
@@ -291,8 +297,7 @@ function onDone(step: Builder, context: Context, live: ClientLive, done: HostDon
 /** On (re)connection: tell the LSP where we stand, and send again what it may not have got. */
 function sync(step: Builder, context: Context): void {
   const { state } = step
-  const over = state.stage === 'closed' || state.stage === 'aborted' || state.stage === 'refused'
-  if (over) return
+  if (['settled', 'closed', 'aborted', 'refused'].includes(state.stage)) return
   step.send(state.lsp, { kind: 'sync', instanceId: idBytes(state.instance), stage: state.stage })
   if (state.stage === 'accepted') sendAccept(step, context)
   if (state.stage === 'stored') step.send(state.lsp, { kind: 'stored', instanceId: idBytes(state.instance) })
@@ -338,6 +343,10 @@ function resume(step: Builder, context: Context, live: ClientLive): void {
         step.effect({ do: 'watchTx', txid: state.exit.close.txid, since: state.createdAt })
       if (state.exit.channelClosing) step.call({ call: 'forceClose', peer: state.lsp, channelId: state.channelId })
       return advanceExit(step, context, live, context.height)
+    case 'settled':
+      watch(step, context, live)
+      if (state.how === 'cooperative') step.effect({ do: 'watchTx', txid: state.close.txid, since: state.createdAt })
+      return
     case 'closed':
     case 'refused':
     case 'aborted':

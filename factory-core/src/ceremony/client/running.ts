@@ -4,6 +4,7 @@ import { bumpOf } from '../../fees/index.js'
 import type { BroadcastResult, HostChannel } from '../../host/port.js'
 import { mustExit } from '../../htlc/index.js'
 import { exitSpends, nextExitStep } from '../../exit/plan.js'
+import { settle, unsettle } from '../../finality/client.js'
 import { type Context, type StepBuilder } from '../../machine/index.js'
 import { finalize } from '../../tree/index.js'
 import type { ClientPath, Spend } from '../../tree/types.js'
@@ -17,10 +18,15 @@ import { clientBase, joined, type ClientState, type Joined } from './state.js'
 type Builder = StepBuilder<ClientState>
 type WithPath = ClientState & Joined
 
-const hasPath = (
-  state: ClientState,
-): state is WithPath & Extract<ClientState, { channelId: string; salt: Uint8Array }> =>
-  state.stage === 'ready' || state.stage === 'active' || state.stage === 'closing' || state.stage === 'exiting'
+type OnChain = Extract<ClientState, { stage: 'ready' | 'active' | 'closing' | 'exiting' | 'settled' }>
+
+/** Something of ours may be on chain, or leave it again. */
+const hasPath = (state: ClientState): state is OnChain =>
+  state.stage === 'ready' ||
+  state.stage === 'active' ||
+  state.stage === 'closing' ||
+  state.stage === 'exiting' ||
+  state.stage === 'settled'
 
 export const livePath = (state: WithPath, context: Context, live: ClientLive): ClientPath =>
   (live.path ??= storedPath(state, context))
@@ -48,13 +54,13 @@ export function onConfirmed(step: Builder, context: Context, live: ClientLive, i
   const path = livePath(state, context, live)
   if (id === fundingOf(path).txid) {
     if (state.stage === 'closing') step.to({ ...state, confirmedAt: height })
-    if (state.stage !== 'ready') return
+    if (state.stage !== 'ready' || state.confirmedAt === height) return
     step.to({ ...state, confirmedAt: height })
     step.log('confirmed', `funding at height ${height}`)
     return onTip(step, context, live, height > context.height ? height : context.height)
   }
   const spend = path.spends.find((s) => s.tx.txid === id)
-  if (spend === undefined) return
+  if (spend === undefined || state.seen[id] === height) return
   step.to({ ...step.state, seen: { ...state.seen, [id]: height } })
   step.log('confirmed', `${spend.id} (${id}) at height ${height}`)
   advanceExit(step, context, live, height > context.height ? height : context.height)
@@ -88,8 +94,15 @@ export function onTip(step: Builder, context: Context, live: ClientLive, height:
     state.stage === 'ready' &&
     state.confirmedAt !== undefined &&
     height - state.confirmedAt + 1 >= context.policy.minDepth
-  )
-    step.call({ call: 'utxo', outpoint: fundingOf(livePath(state, context, live)) })
+  ) {
+    const path = livePath(state, context, live)
+    // Ours signed for script and amount of what it spends: a transaction of our path in a block proves the funding.
+    if (
+      path.spends.some((s) => s.prevout.outpoint.txid === fundingOf(path).txid && state.seen[s.tx.txid] !== undefined)
+    )
+      activate(step, state, state.confirmedAt)
+    else step.call({ call: 'utxo', outpoint: fundingOf(path) })
+  }
   advanceExit(step, context, live, height)
   forgetUnfunded(step, height)
 }
@@ -125,7 +138,11 @@ export function onFundingOutput(
     step.log('warning', 'funding output missing or different')
     return
   }
-  const { channelId, confirmedAt } = state
+  activate(step, state, state.confirmedAt)
+}
+
+function activate(step: Builder, state: Extract<ClientState, { stage: 'ready' }>, confirmedAt: BlockHeight): void {
+  const { channelId } = state
   step.to({ ...clientBase(state), ...joined(state), stage: 'active', channelId, confirmedAt })
   step.log('state', `active: funding confirmed at ${confirmedAt}`)
 }
@@ -211,18 +228,26 @@ export function onExitBroadcast(
     })
 }
 
-/** Our channel's output was spent in a block: the exit is over, the rest is the host's (commitment, HTLCs, sweeps). */
-export function onSpent(step: Builder, context: Context, live: ClientLive, outpoint: OutPoint): void {
+/** Our channel's output was spent in a block: the rest is the host's (commitment, HTLCs, sweeps). */
+export function onSpent(
+  step: Builder,
+  context: Context,
+  live: ClientLive,
+  outpoint: OutPoint,
+  height: BlockHeight,
+): void {
   const { state } = step
-  if (!hasPath(state)) return
-  if (outPointKey(outpoint) !== outPointKey(livePath(state, context, live).channel.outpoint)) return
-  step.to({
-    ...clientBase(state),
-    ...joined(state),
-    stage: 'closed',
-    how: 'exit',
-    channelId: state.channelId,
-    notice: undefined,
-  })
-  step.log('state', 'the channel is closed on chain')
+  if (!hasPath(state) || state.stage === 'settled' || !isChannel(state, context, live, outpoint)) return
+  const close = state.stage === 'closing' && state.close.step === 'signed' ? state.close : undefined
+  const exit = state.stage === 'exiting' ? state.exit : { since: height, channelClosing: true, close }
+  settle(step, state, { how: 'exit', exit }, height, 'the channel is closed on chain')
 }
+
+export function onUnspent(step: Builder, context: Context, live: ClientLive, outpoint: OutPoint): void {
+  const { state } = step
+  if (state.stage !== 'settled' || state.how !== 'exit' || !isChannel(state, context, live, outpoint)) return
+  unsettle(step, 'the close of the channel was reorganised out of the chain')
+}
+
+const isChannel = (state: WithPath, context: Context, live: ClientLive, outpoint: OutPoint): boolean =>
+  outPointKey(outpoint) === outPointKey(livePath(state, context, live).channel.outpoint)

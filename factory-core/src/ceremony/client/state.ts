@@ -18,9 +18,22 @@ export interface Exit {
   readonly close: SignedClose | undefined
 }
 
+/** What ended it, and what is needed to go on when a reorganisation takes that away. */
+export type ClientEnd =
+  | { readonly how: 'cooperative'; readonly confirmedAt: BlockHeight | undefined; readonly close: SignedClose }
+  | { readonly how: 'exit'; readonly exit: Exit }
+  | { readonly how: 'distribution'; readonly from: Distributable }
+
+/** The stages in which a distribution may confirm, without what all stages share. */
+export type Distributable =
+  | { readonly stage: 'active'; readonly confirmedAt: BlockHeight }
+  | { readonly stage: 'closing'; readonly confirmedAt: BlockHeight | undefined; readonly close: ClientClose }
+  | { readonly stage: 'exiting'; readonly exit: Exit }
+
 /**
- * invited -> joining -> accepted -> signing -> signed -> stored -> ready -> active -> (closing | exiting) -> closed.
- * From `stored` on we hold everything that an exit needs; from `ready` on the funding may appear.
+ * invited -> joining -> accepted -> signing -> signed -> stored -> ready -> active -> (closing | exiting) -> settled -> closed.
+ * From `stored` on we hold everything that an exit needs; from `ready` on the funding may appear. `settled` goes back where it came
+ * from when a reorganisation takes the end away; `closed` is buried too deep for that.
  */
 export type ClientStage =
   | { readonly stage: 'invited'; /** Unix seconds. */ readonly answerBefore: number }
@@ -39,11 +52,9 @@ export type ClientStage =
       readonly close: ClientClose
     } & Joined)
   | ({ readonly stage: 'exiting'; readonly channelId: string; readonly exit: Exit } & Joined)
-  | ({
-      readonly stage: 'closed'
-      readonly how: 'cooperative' | 'exit' | 'distribution'
-      readonly channelId: string
-    } & Joined)
+  /** Over on chain since the block at `height`. */
+  | ({ readonly stage: 'settled'; readonly channelId: string; readonly height: BlockHeight } & ClientEnd & Joined)
+  | ({ readonly stage: 'closed'; readonly how: ClientEnd['how']; readonly channelId: string } & Joined)
   | { readonly stage: 'refused'; readonly reason: string }
   | { readonly stage: 'aborted'; readonly reason: string; readonly channelId: string | undefined }
 

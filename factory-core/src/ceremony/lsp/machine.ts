@@ -24,11 +24,13 @@ import {
   onExitScript,
   onExitSpent,
   onExitUnconfirmed,
+  onExitUnspent,
   onForceCloseFailed,
   resumeExit,
   startLspExit,
   watchTree,
 } from '../../exit/lsp.js'
+import { bury } from '../../finality/lsp.js'
 import {
   eachRule,
   StepBuilder,
@@ -179,6 +181,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
         () => onCloseTip(step, context, event.height),
         () => exitAtDeadline(step, context, live, event.height),
         () => advanceLspExit(step, context, live, event.height),
+        () => bury(step, event.height),
       )
       break
     case 'resume':
@@ -194,7 +197,10 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
         startLspExit(step, context, live, everyone(step.state), 'ordered by the operator')
       break
     case 'spent':
-      onExitSpent(step, context, live, event.outpoint)
+      onExitSpent(step, context, live, event.outpoint, event.height)
+      break
+    case 'unspent':
+      onExitUnspent(step, context, live, event.outpoint)
       break
     case 'channels':
       exitForHtlcs(step, context, live, event.channels, event.height)
@@ -335,7 +341,8 @@ function resume(step: Builder, context: Context, live: LspLive): void {
       watch(step)
       return launch(step, state)
     case 'confirming':
-      return watch(step)
+      watch(step)
+      return watchTree(step, context, live)
     case 'active':
       watch(step)
       return resumeExit(step, context, live)
@@ -349,6 +356,11 @@ function resume(step: Builder, context: Context, live: LspLive): void {
     case 'exiting':
       watch(step)
       return resumeExit(step, context, live)
+    case 'settled':
+      watch(step)
+      watchTree(step, context, live)
+      if (state.how === 'cooperative') step.effect({ do: 'watchTx', txid: state.close.txid, since: state.createdAt })
+      return
     case 'closed':
     case 'exited':
       return

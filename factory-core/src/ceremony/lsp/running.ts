@@ -87,6 +87,8 @@ export function watch(step: Builder): void {
 
 export function onTip(step: Builder, context: Context, height: BlockHeight): void {
   const { state } = step
+  // Whatever took it out of the chain, or kept it away: as long as it is not in a block it is sent again.
+  if ('confirmedAt' in state && state.confirmedAt === undefined && state.stage !== 'settled') launch(step, state)
   if (state.stage !== 'confirming' || state.confirmedAt === undefined) return
   if (height - state.confirmedAt + 1 < context.policy.minDepth) return
   step.to({ ...base(state), stage: 'active', funding: state.funding, confirmedAt: state.confirmedAt })
@@ -98,8 +100,9 @@ export function onConfirmed(step: Builder, context: Context, id: string, height:
   // The process may have died between the broadcast and hearing of it: what is on chain has been launched.
   if (state.stage === 'launching' && state.funding.txid === id) onLaunched(step)
   const launched = step.state
-  if (launched.stage === 'closing' && launched.funding.txid === id) step.to({ ...launched, confirmedAt: height })
-  if (launched.stage !== 'confirming' || launched.funding.txid !== id) return
+  if ('confirmedAt' in launched && launched.stage !== 'confirming' && launched.funding.txid === id)
+    step.to({ ...launched, confirmedAt: height })
+  if (launched.stage !== 'confirming' || launched.funding.txid !== id || launched.confirmedAt === height) return
   step.to({ ...launched, confirmedAt: height })
   step.log('confirmed', `funding at height ${height}`)
   onTip(step, context, blockHeight(Math.max(height, context.height)))
@@ -108,11 +111,12 @@ export function onConfirmed(step: Builder, context: Context, id: string, height:
 /** A reorganisation took the funding back: the gate shuts until it is confirmed again. */
 export function onUnconfirmed(step: Builder, id: string): void {
   const { state } = step
-  if (state.stage !== 'active' && state.stage !== 'confirming' && state.stage !== 'closing') return
-  if (state.funding.txid !== id) return
-  if (state.stage === 'closing') step.to({ ...state, confirmedAt: undefined })
-  else step.to({ ...base(state), stage: 'confirming', funding: state.funding, confirmedAt: undefined })
+  if (!('confirmedAt' in state) || state.funding.txid !== id) return
+  if (state.stage === 'active' || state.stage === 'confirming')
+    step.to({ ...base(state), stage: 'confirming', funding: state.funding, confirmedAt: undefined })
+  else step.to({ ...state, confirmedAt: undefined })
   step.log('warning', 'the funding was reorganised out of the chain')
+  launch(step, state)
 }
 
 /**

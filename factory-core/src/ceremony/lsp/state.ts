@@ -29,8 +29,12 @@ export interface Funded {
   readonly funding: FundingTx
 }
 
+/** What ended it, and what is needed to go on when a reorganisation takes that away. */
+export type LspEnd = { readonly how: 'cooperative'; readonly close: SignedLspClose } | { readonly how: 'exit' }
+
 /**
- * inviting -> preparing -> opening -> signing -> delivering -> completing -> launching -> confirming -> active -> closing -> closed.
+ * inviting -> preparing -> opening -> signing -> delivering -> completing -> launching -> confirming -> active -> (closing | exiting)
+ * -> settled -> (closed | exited).
  * Up to `completing` any failure leads to `aborted` and costs nobody anything; from `launching` on there is no way back.
  */
 export type LspStage =
@@ -50,7 +54,19 @@ export type LspStage =
       readonly close: LspClose
     } & Funded)
   /** Every client is being left. */
-  | ({ readonly stage: 'exiting' } & Funded)
+  | ({
+      readonly stage: 'exiting'
+      /** Of the funding, as in `closing`. */
+      readonly confirmedAt: BlockHeight | undefined
+    } & Funded)
+  /** Over on chain since the block at `height`, and not buried yet: a reorganisation may take it back. */
+  | ({
+      readonly stage: 'settled'
+      readonly height: BlockHeight
+      /** Of the funding, as in `closing`. */
+      readonly confirmedAt: BlockHeight | undefined
+    } & LspEnd &
+      Funded)
   | ({ readonly stage: 'exited' } & Funded)
   | ({ readonly stage: 'closed'; readonly closeTxid: string } & Funded)
   | {
