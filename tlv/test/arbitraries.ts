@@ -25,6 +25,7 @@ const textArb = (minLength: number, maxBytes: number): Arbitrary<string> =>
 const output: Arbitrary<WireOutput> = fc.record({ amount: sat, script: bytes(1, 42) })
 const path = <T>(item: Arbitrary<T>, maxLength = 64): Arbitrary<T[]> => fc.array(item, { minLength: 1, maxLength })
 const base = { instanceId: bytes(32) }
+const ofChain = { ...base, chainTxid: bytes(32) }
 
 const params: Arbitrary<WireTreeParams> = fc.record({
   arity: int(8),
@@ -94,6 +95,49 @@ export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, {
   close_aggregated_nonce: fc.record({ kind: fc.constant('close_aggregated_nonce'), ...base, nonce: aggregateNonceArb }),
   close_partial_signature: fc.record({ kind: fc.constant('close_partial_signature'), ...base, signature: bytes(32) }),
   close_complete: fc.record({ kind: fc.constant('close_complete'), ...base, signature: bytes(64) }),
+  sale_request: fc.record({ kind: fc.constant('sale_request'), ...base, capacity: sat, maxPrice: msat }),
+  sale_offer: fc.record({
+    kind: fc.constant('sale_offer'),
+    ...base,
+    capacity: sat,
+    price: msat,
+    earlyWarning: int(16),
+  }),
+  sale_accept: fc.record({
+    kind: fc.constant('sale_accept'),
+    ...base,
+    capacity: sat,
+    price: msat,
+    paymentHash: bytes(32),
+  }),
+  sale_propose: fc.record({
+    kind: fc.constant('sale_propose'),
+    ...base,
+    number: int(16),
+    buyer: int(16),
+    capacity: sat,
+    channelScript: bytes(34),
+    paymentSecret: bytes(32),
+  }),
+  sale_nonces: fc.record({ kind: fc.constant('sale_nonces'), ...ofChain, nonces: path(nonceArb, 3) }),
+  sale_aggregated_nonces: fc.record({
+    kind: fc.constant('sale_aggregated_nonces'),
+    ...ofChain,
+    nonces: path(aggregateNonceArb, 3),
+  }),
+  sale_partial_signatures: fc.record({
+    kind: fc.constant('sale_partial_signatures'),
+    ...ofChain,
+    signatures: path(bytes(32), 3),
+  }),
+  sale_signatures: fc.record({ kind: fc.constant('sale_signatures'), ...ofChain, signatures: path(bytes(64), 3) }),
+  sale_stored: fc.record({
+    kind: fc.constant('sale_stored'),
+    ...ofChain,
+    preimage: fc.array(bytes(32), { maxLength: 1 }),
+  }),
+  sale_live: fc.record({ kind: fc.constant('sale_live'), ...ofChain }),
+  sale_abort: fc.record({ kind: fc.constant('sale_abort'), ...base, reason: textArb(0, 1024) }),
   assist_request: fc.record({
     kind: fc.constant('assist_request'),
     ...base,

@@ -17,7 +17,7 @@ export const childOverhead = (params: TreeParams, outputs: number): bigint =>
   feeFor(childVsize(outputs), params.feerate) + ANCHOR.amount
 
 /** Signed vB of the poison of a stock of `clients`, for the longest payout scripts. */
-const poisonVsize = (clients: number): number =>
+export const poisonVsize = (clients: number): number =>
   signedVsize([...Array.from({ length: clients }, () => MAX_PAYOUT_SCRIPT), ANCHOR.script.length], POISON_WITNESS)
 
 /**

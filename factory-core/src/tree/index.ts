@@ -18,6 +18,16 @@ export { buildLeafState, leafClients, rebalance, type LeafState, type LeafStateS
 export { pathInState, treeInStates, type LiveTree } from './latest.js'
 export { advance, updatesLeft } from './odometer.js'
 export { buildClose, closeOutputs, type CloseOutputs, type CloseTerms } from './close.js'
+export {
+  buildChain,
+  checkSold,
+  forSale,
+  stocksIn,
+  type ChainLink,
+  type ForSale,
+  type Sold,
+  type Stock,
+} from './chain.js'
 export { finalize } from './finalize.js'
 export { decodeTx, type DecodedTx } from './decode.js'
 export { ANCHOR, isPayoutScript } from './script.js'

@@ -20,3 +20,10 @@ export const stockName = (stock: StockGroup, state: number): string =>
   `stock:${stock.leaf}.${stock.number}${ofState(state)}`
 /** The payout of output `index` of the distribution of `parent`, or of the payout named `parent`. */
 export const payoutName = (parent: string, index: number): string => `${parent}/${index}`
+
+/** The chain transaction number `number` of a stock whose first distribution has the id `distribution`, and what follows it. */
+export const chainId = (distribution: string, number: number): string =>
+  `chain:${first(distribution).slice('dist:stock:'.length)}/${number}`
+/** Of the rest that chain transaction `number` leaves; `id` is that of the stock before it. */
+export const restId = (id: string, number: number): string => `${first(id)}/${number}`
+const first = (id: string): string => id.split('/')[0] ?? id

@@ -4,7 +4,7 @@
  */
 import type { BlockHeight, OutPoint, ParticipantIndex } from '../units/index.js'
 import { sat } from '../units/index.js'
-import { distributionId, kickoffId, leafId, payoutId, poisonId, staticId } from './names.js'
+import { chainId, distributionId, kickoffId, leafId, payoutId, poisonId, restId, staticId } from './names.js'
 import type { FactoryKeys } from './keys.js'
 import { clientsOf, participants } from './participants.js'
 import { ANCHOR, p2tr } from './script.js'
@@ -154,5 +154,30 @@ export const payoutSpend = (name: string, group: Group, prevout: Prevout, output
     prevout,
     key: KEY_PATH,
     signers: clientsOf(group),
+    outputs,
+  })
+
+/** Sale `number`: spends what `distribution`, the stock's, would pay out. */
+export const chainSpend = (distribution: Spend, number: number, outputs: readonly TxOutput[]): Spend =>
+  spend({
+    id: chainId(distribution.id, number),
+    role: 'chain',
+    class: 'child',
+    prevout: distribution.prevout,
+    key: distribution.key,
+    signers: distribution.signers,
+    outputs,
+  })
+
+/** As `before`, the poison or the distribution of a stock, for what sale `number` left of it. */
+export const restSpend = (before: Spend, number: number, prevout: Prevout, outputs: readonly TxOutput[]): Spend =>
+  spend({
+    id: restId(before.id, number),
+    role: before.role,
+    class: before.class,
+    lockTime: before.tx.lockTime,
+    prevout,
+    key: before.key,
+    signers: before.signers,
     outputs,
   })

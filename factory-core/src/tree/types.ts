@@ -78,6 +78,7 @@ export type SpendRole =
   | 'static' // plain fan-out level, spends the funding or a static output
   | 'kickoff' // arity 1, spends a static output (or the funding, when one leaf is all there is)
   | 'leaf' // a state: spends a kickoff output
+  | 'chain' // a sale: spends a stock into a new channel and the rest of the stock
   | 'poison' // spends a stock by its hash-locked tapleaf
   | 'distribution' // spends a shared output with nLockTime = expiry
   | 'payout' // fans a distribution's group output out to its clients; no lock time of its own

@@ -40,6 +40,10 @@ type FieldsOf<K extends Payload['kind']> = Omit<Named<K>, 'kind'>
 
 const hash32 = fixed(32)
 const base = { instanceId: hash32 }
+const ofChain = { ...base, chainTxid: hash32 }
+/** A chain transaction, and distribution and poison of the rest. */
+const MAX_SALE = 3
+const perSale = <T>(item: Field<T>): Field<readonly T[]> => list(u8, item, 1, MAX_SALE)
 const perPath = <T>(item: Field<T>): Field<readonly T[]> => list(u16, item, 1, MAX_PATH)
 
 const output = struct<WireOutput>({ amount: sat, script: sized(u8, 1, 42) })
@@ -148,6 +152,54 @@ const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonl
   close_complete: {
     id: PayloadKind.closeComplete,
     fields: struct<FieldsOf<'close_complete'>>({ ...base, signature: fixed(64) }),
+  },
+  sale_request: {
+    id: PayloadKind.saleRequest,
+    fields: struct<FieldsOf<'sale_request'>>({ ...base, capacity: sat, maxPrice: msat }),
+  },
+  sale_offer: {
+    id: PayloadKind.saleOffer,
+    fields: struct<FieldsOf<'sale_offer'>>({ ...base, capacity: sat, price: msat, earlyWarning: u16 }),
+  },
+  sale_accept: {
+    id: PayloadKind.saleAccept,
+    fields: struct<FieldsOf<'sale_accept'>>({ ...base, capacity: sat, price: msat, paymentHash: hash32 }),
+  },
+  sale_propose: {
+    id: PayloadKind.salePropose,
+    fields: struct<FieldsOf<'sale_propose'>>({
+      ...base,
+      number: u16,
+      buyer: u16,
+      capacity: sat,
+      channelScript: fixed(34),
+      paymentSecret: hash32,
+    }),
+  },
+  sale_nonces: {
+    id: PayloadKind.saleNonces,
+    fields: struct<FieldsOf<'sale_nonces'>>({ ...ofChain, nonces: perSale(publicNonce) }),
+  },
+  sale_aggregated_nonces: {
+    id: PayloadKind.saleAggregatedNonces,
+    fields: struct<FieldsOf<'sale_aggregated_nonces'>>({ ...ofChain, nonces: perSale(aggregateNonce) }),
+  },
+  sale_partial_signatures: {
+    id: PayloadKind.salePartialSignatures,
+    fields: struct<FieldsOf<'sale_partial_signatures'>>({ ...ofChain, signatures: perSale(fixed(32)) }),
+  },
+  sale_signatures: {
+    id: PayloadKind.saleSignatures,
+    fields: struct<FieldsOf<'sale_signatures'>>({ ...ofChain, signatures: perSale(fixed(64)) }),
+  },
+  sale_stored: {
+    id: PayloadKind.saleStored,
+    fields: struct<FieldsOf<'sale_stored'>>({ ...ofChain, preimage: list(u8, hash32, 0, 1) }),
+  },
+  sale_live: { id: PayloadKind.saleLive, fields: struct<FieldsOf<'sale_live'>>(ofChain) },
+  sale_abort: {
+    id: PayloadKind.saleAbort,
+    fields: struct<FieldsOf<'sale_abort'>>({ ...base, reason: text(u16, 0, MAX_ABORT_REASON) }),
   },
   assist_request: {
     id: PayloadKind.assistRequest,

@@ -28,6 +28,17 @@ export const PayloadKind = {
   closeAggregatedNonce: 32,
   closePartialSignature: 34,
   closeComplete: 36,
+  saleRequest: 38,
+  saleOffer: 40,
+  saleAccept: 42,
+  salePropose: 44,
+  saleNonces: 46,
+  saleAggregatedNonces: 48,
+  salePartialSignatures: 50,
+  saleSignatures: 52,
+  saleStored: 54,
+  saleLive: 56,
+  saleAbort: 58,
   assistRequest: 80,
   assistOffer: 82,
   assistRefuse: 84,
@@ -181,6 +192,89 @@ export interface CloseComplete extends Base {
   readonly signature: Uint8Array // 64
 }
 
+/** Client: sell me a channel. */
+export interface SaleRequest extends Base {
+  readonly kind: 'sale_request'
+  readonly capacity: bigint // u64 sat
+  readonly maxPrice: bigint // u64 msat
+}
+
+/** LSP: this channel, at this price. */
+export interface SaleOffer extends Base {
+  readonly kind: 'sale_offer'
+  readonly capacity: bigint // u64 sat
+  readonly price: bigint // u64 msat
+  /** W of the new channel. */
+  readonly earlyWarning: number // u16 blocks
+}
+
+/** Client: agreed. */
+export interface SaleAccept extends Base {
+  readonly kind: 'sale_accept'
+  readonly capacity: bigint // u64 sat
+  readonly price: bigint // u64 msat
+  /** SHA-256 of what the client reveals when it has stored every signature. */
+  readonly paymentHash: Uint8Array // 32
+}
+
+/** LSP, to every client of the stock: what the next chain transaction is made of. */
+export interface SalePropose extends Base {
+  readonly kind: 'sale_propose'
+  readonly number: number // u16, 1 for the first sale of the stock
+  readonly buyer: number // u16, participant index
+  readonly capacity: bigint // u64 sat
+  readonly channelScript: Uint8Array // 34, P2WSH
+  /** BOLT 4 `payment_secret` for the HTLC of the price; zero for all but the buyer. */
+  readonly paymentSecret: Uint8Array // 32
+}
+
+interface OfChain extends Base {
+  /** Of the chain transaction that was built from the proposal. */
+  readonly chainTxid: Uint8Array // 32, internal byte order
+}
+
+/** Client: one public nonce per transaction: chain, then distribution and poison of the rest if there is one. */
+export interface SaleNonces extends OfChain {
+  readonly kind: 'sale_nonces'
+  readonly nonces: readonly Uint8Array[] // u8 count 1..3, 66 each
+}
+
+/** LSP. */
+export interface SaleAggregatedNonces extends OfChain {
+  readonly kind: 'sale_aggregated_nonces'
+  readonly nonces: readonly Uint8Array[] // u8 count 1..3, 66 each
+}
+
+/** Client. */
+export interface SalePartialSignatures extends OfChain {
+  readonly kind: 'sale_partial_signatures'
+  readonly signatures: readonly Uint8Array[] // u8 count 1..3, 32 each
+}
+
+/** LSP: final BIP-340 signatures. */
+export interface SaleSignatures extends OfChain {
+  readonly kind: 'sale_signatures'
+  readonly signatures: readonly Uint8Array[] // u8 count 1..3, 64 each
+}
+
+/** Client: all signatures verified and on disk. */
+export interface SaleStored extends OfChain {
+  readonly kind: 'sale_stored'
+  /** The buyer's preimage; empty from the others. */
+  readonly preimage: readonly Uint8Array[] // u8 count 0..1, 32 each
+}
+
+/** LSP, to the buyer: paid, and the channel is open for HTLCs. */
+export interface SaleLive extends OfChain {
+  readonly kind: 'sale_live'
+}
+
+/** Either side, before a partial signature is given. */
+export interface SaleAbort extends Base {
+  readonly kind: 'sale_abort'
+  readonly reason: string // u16 length 0..1024, printable UTF-8
+}
+
 /** Client: an output on chain for its balance, please. Asked again with the same `hash`, it is the same request. */
 export interface AssistRequest extends Base {
   readonly kind: 'assist_request'
@@ -232,6 +326,17 @@ export type Payload =
   | CloseAggregatedNonce
   | ClosePartialSignature
   | CloseComplete
+  | SaleRequest
+  | SaleOffer
+  | SaleAccept
+  | SalePropose
+  | SaleNonces
+  | SaleAggregatedNonces
+  | SalePartialSignatures
+  | SaleSignatures
+  | SaleStored
+  | SaleLive
+  | SaleAbort
   | AssistRequest
   | AssistOffer
   | AssistRefuse
