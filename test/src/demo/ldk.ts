@@ -131,8 +131,9 @@ export class LdkStage implements Stage {
   async startLsp(): Promise<void> {
     await this.net.lsp.start()
     for (const client of this.net.clients) await client.connect(this.net.lsp)
+    const usable = ({ host }: LdkFactoryNode): number => host.node.manager.list_usable_channels().length
     const [, ...left] = this.net.clients
-    await until(() => left.every(({ host }) => host.node.manager.list_usable_channels().length > 0), {
+    await until(() => usable(this.net.lsp) === left.length && left.every((client) => usable(client) === 1), {
       what: 'the channels to be reestablished',
     })
   }
