@@ -161,6 +161,10 @@ export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, {
     preSignatures: fc.array(bytes(65), { minLength: 1, maxLength: 16 }),
   }),
   assist_refuse: fc.record({ kind: fc.constant('assist_refuse'), ...base, hash: bytes(32), reason: textArb(0, 255) }),
+  join_request: fc.record({ kind: fc.constant('join_request'), ...base, capacity: sat }),
+  join_accepted: fc.record({ kind: fc.constant('join_accepted'), ...base, place: int(16), waiting: int(16) }),
+  join_refused: fc.record({ kind: fc.constant('join_refused'), ...base, reason: textArb(0, 255) }),
+  join_withdraw: fc.record({ kind: fc.constant('join_withdraw'), ...base }),
 }
 
 export const payloadArb: Arbitrary<Payload> = fc.oneof(...Object.values<Arbitrary<Payload>>(payloadArbs))

@@ -271,6 +271,10 @@ const payloads = {
     preSignatures: [fill(0x02, 65), fill(0x03, 65)],
   },
   assistRefuse: { kind: 'assist_refuse', instanceId, hash: fill(0x06, 32), reason: 'not now' },
+  joinRequest: { kind: 'join_request', instanceId, capacity: 1_000_000n },
+  joinAccepted: { kind: 'join_accepted', instanceId, place: 3, waiting: 8 },
+  joinRefused: { kind: 'join_refused', instanceId, reason: 'this node takes no new clients' },
+  joinWithdraw: { kind: 'join_withdraw', instanceId },
 }
 if (Object.keys(payloads).join() !== Object.keys(PayloadKind).join()) throw new Error('a payload kind has no vector')
 const hexOf = (p) => bytesToHex(encodePayload(p))

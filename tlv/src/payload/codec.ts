@@ -231,6 +231,19 @@ const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonl
     id: PayloadKind.assistRefuse,
     fields: struct<FieldsOf<'assist_refuse'>>({ ...base, hash: hash32, reason: text(u8, 0, MAX_REFUSE_REASON) }),
   },
+  join_request: {
+    id: PayloadKind.joinRequest,
+    fields: struct<FieldsOf<'join_request'>>({ ...base, capacity: sat }),
+  },
+  join_accepted: {
+    id: PayloadKind.joinAccepted,
+    fields: struct<FieldsOf<'join_accepted'>>({ ...base, place: u16, waiting: u16 }),
+  },
+  join_refused: {
+    id: PayloadKind.joinRefused,
+    fields: struct<FieldsOf<'join_refused'>>({ ...base, reason: text(u8, 0, MAX_REFUSE_REASON) }),
+  },
+  join_withdraw: { id: PayloadKind.joinWithdraw, fields: struct<FieldsOf<'join_withdraw'>>(base) },
 }
 
 const kinds = Object.keys(layouts) as Payload['kind'][]

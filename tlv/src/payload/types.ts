@@ -42,6 +42,10 @@ export const PayloadKind = {
   assistRequest: 80,
   assistOffer: 82,
   assistRefuse: 84,
+  joinRequest: 120,
+  joinAccepted: 122,
+  joinRefused: 124,
+  joinWithdraw: 126,
 } as const
 
 interface Base {
@@ -307,6 +311,33 @@ export interface AssistRefuse extends Base {
   readonly reason: string // u8 length, printable UTF-8
 }
 
+/**
+ * Client: I want a channel in one of your factories. Here, and in the answers, `instanceId` is no factory's: it names the request, 32
+ * random bytes that the client made.
+ */
+export interface JoinRequest extends Base {
+  readonly kind: 'join_request'
+  readonly capacity: bigint // u64 sat, of the channel
+}
+
+/** LSP: it waits. */
+export interface JoinAccepted extends Base {
+  readonly kind: 'join_accepted'
+  readonly place: number // u16, 1 is the first
+  readonly waiting: number // u16, how many wait
+}
+
+/** LSP: it does not wait, or not any more. */
+export interface JoinRefused extends Base {
+  readonly kind: 'join_refused'
+  readonly reason: string // u8 length, printable UTF-8
+}
+
+/** Client: not any more. */
+export interface JoinWithdraw extends Base {
+  readonly kind: 'join_withdraw'
+}
+
 export type Payload =
   | Invite
   | Accept
@@ -340,3 +371,7 @@ export type Payload =
   | AssistRequest
   | AssistOffer
   | AssistRefuse
+  | JoinRequest
+  | JoinAccepted
+  | JoinRefused
+  | JoinWithdraw
