@@ -2,7 +2,7 @@
  * The LSP's waiting room: who asked for a place in a factory, and may. A request costs the LSP a line on disk, so there are few of each
  * peer and not more than it allows in all.
  */
-import type { BlockHeight, InstanceId, NodeId, Sat } from '../units/index.js'
+import { sat, type BlockHeight, type InstanceId, type NodeId, type Sat } from '../units/index.js'
 import type { Waiting } from './types.js'
 
 /** Who may wait. */
@@ -14,6 +14,15 @@ export interface Admission {
   readonly minCapacity: Sat
   readonly maxCapacity: Sat
   readonly maxWaiting: number
+}
+
+/** Until the operator says otherwise. */
+export const closedDoor: Admission = {
+  open: false,
+  only: [],
+  minCapacity: sat(50_000),
+  maxCapacity: sat(10_000_000),
+  maxWaiting: 500,
 }
 
 export interface Request extends Waiting {
@@ -53,7 +62,8 @@ function objection(room: Room, admission: Admission, asked: Request, isNew: bool
   const { open, only, minCapacity, maxCapacity, maxWaiting } = admission
   if (!open && isNew) return 'this node takes no new clients now'
   if (only.length > 0 && !only.includes(asked.id)) return 'this node takes only clients that it knows'
-  if (asked.capacity < minCapacity) return `a capacity of ${asked.capacity} sat is under the least of ${minCapacity} sat`
+  if (asked.capacity < minCapacity)
+    return `a capacity of ${asked.capacity} sat is under the least of ${minCapacity} sat`
   if (asked.capacity > maxCapacity) return `a capacity of ${asked.capacity} sat is over the most of ${maxCapacity} sat`
   if (isNew && room.length >= maxWaiting) return `${room.length} clients are waiting already`
   return undefined

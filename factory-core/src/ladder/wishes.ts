@@ -22,10 +22,8 @@ export const wishOf = (wishes: Wishes, lsp: NodeId): Wish | undefined => wishes.
 const put = (wishes: Wishes, wish: Wish): Wishes => [...wishes.filter((w) => w.lsp !== wish.lsp), wish]
 
 /** Another wish at the same LSP replaces it. */
-export const wish = (
-  wishes: Wishes,
-  made: Pick<Wish, 'lsp' | 'request' | 'capacity' | 'since'>,
-): Wishes => put(wishes, { ...made, answer: { kind: 'none' }, instance: undefined })
+export const wish = (wishes: Wishes, made: Pick<Wish, 'lsp' | 'request' | 'capacity' | 'since'>): Wishes =>
+  put(wishes, { ...made, answer: { kind: 'none' }, instance: undefined })
 
 export const unwish = (wishes: Wishes, lsp: NodeId): Wishes => wishes.filter((w) => w.lsp !== lsp)
 

@@ -5,6 +5,7 @@
 import type { TreeParams } from '../tree/types.js'
 import type { Blocks, BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat } from '../units/index.js'
 import type { StoredLog } from '../store/port.js'
+import type { LadderApi } from './ladder-api.js'
 
 /** Where a factory stands, as people see it; the machines' own stages are finer (`stage`). */
 export type Phase =
@@ -144,6 +145,7 @@ export interface GatedChannel {
 
 export interface FactoryApi {
   readonly nodeId: NodeId
+  readonly ladder: LadderApi
   /** Resolves when the funding is broadcast. @throws `aborted`, `peer_*`, `insufficient_funds`, `early_warning_unpayable`, … */
   create(request: CreateRequest): Promise<CreateResult>
   list(): Promise<FactorySummary[]>

@@ -19,6 +19,7 @@ import { Engine, type NodeDeps } from './engine.js'
 import { expectsHtlc } from './expected.js'
 import { gateOf, granted, shutGate, Unbacked } from './gates.js'
 import { clientMachine } from './machine.js'
+import { Ladder } from './ladder.js'
 import { Operator } from './operator.js'
 
 /** Invitations that one unknown LSP may leave waiting for the operator. */
@@ -26,9 +27,11 @@ const MAX_PENDING_PER_PEER = 8
 
 export class FactoryNode extends Operator implements HostHandlers {
   readonly #unbacked = new Unbacked()
+  readonly ladder: Ladder
 
   private constructor(engine: Engine) {
     super(engine)
+    this.ladder = new Ladder(engine, this)
   }
 
   /**
@@ -75,6 +78,7 @@ export class FactoryNode extends Operator implements HostHandlers {
     const info = (await this.engine.deps.host.peers()).find((p) => p.id === peer)
     if (info?.connected !== true || !info.factories) return
     this.engine.peers.connected(peer)
+    this.ladder.joining.connected(peer)
     this.engine.dispatchAll({ type: 'connected', peer })
   }
 
@@ -120,6 +124,7 @@ export class FactoryNode extends Operator implements HostHandlers {
     this.engine.height = height
     await this.engine.sync()
     await this.#lookAtHtlcs()
+    void this.ladder.block()
   }
 
   async channelsChanged(): Promise<void> {
@@ -146,6 +151,7 @@ export class FactoryNode extends Operator implements HostHandlers {
 
   #onPayload(peer: NodeId, payload: Payload): void {
     const { machines, peers } = this.engine
+    if (this.ladder.joining.message(peer, payload)) return
     const instance: InstanceId = instanceId(Buffer.from(payload.instanceId).toString('hex'))
     if (machines.has(instance)) {
       this.engine.dispatch(instance, { type: 'message', peer, payload })
@@ -165,7 +171,8 @@ export class FactoryNode extends Operator implements HostHandlers {
       })
       return
     }
-    const step = createClient(instance, peer, payload, this.engine.context(instance))
+    const policy = this.ladder.joining.policyFor(peer, instance, payload.capacity)
+    const step = createClient(instance, peer, payload, { ...this.engine.context(instance), policy })
     this.engine.found(instance, clientMachine(step.state), step)
   }
 }

@@ -27,11 +27,14 @@ import type {
   Policy,
 } from './api.js'
 import type { Engine } from './engine.js'
+import type { LadderApi } from './ladder-api.js'
 import { lspMachine } from './machine.js'
 import { describe, exitPlan, summarize } from './views.js'
 
 export abstract class Operator implements FactoryApi {
   protected constructor(protected readonly engine: Engine) {}
+
+  abstract readonly ladder: LadderApi
 
   abstract gated(channelId: string): GatedChannel | undefined
 
