@@ -3,6 +3,7 @@ import { blockHeight, blocks, instanceId, nodeId, sat, msat, txid } from '@ln-fa
 import { FactoryError } from '@ln-factory/tlv'
 import type { CommandContext, Rpc } from '../../src/commands/index.js'
 import { parseOptions } from '../../src/options/index.js'
+import { FakeLadder } from './fake-ladder.js'
 
 export const LSP_ID = nodeId('02' + '11'.repeat(32))
 export const ALICE = nodeId('03' + 'aa'.repeat(32))
@@ -59,6 +60,7 @@ export const details: FactoryDetails = {
 /** A node that knows one factory and remembers what it was asked. */
 export class FakeApi implements FactoryApi {
   readonly nodeId = LSP_ID
+  readonly ladder = new FakeLadder()
   readonly asked: { method: string; args: readonly unknown[] }[] = []
   private limits: Policy = config.policy
 
