@@ -1,7 +1,7 @@
 /** A factory of real transactions without nodes: everyone's keys in one hand, the funding on chain. */
 import { aggregateNonces, generateNonce, openSession, SecretKey } from '../../../factory-core/src/signing/index.js'
 import { buildTree, FactoryKeys, fundingScript, planTree } from '../../../factory-core/src/tree/index.js'
-import type { FactoryTree, Spend, TreeParams } from '../../../factory-core/src/tree/index.js'
+import type { FactoryTree, Spend, TreeParams, TxOutput } from '../../../factory-core/src/tree/index.js'
 import { blockHeight, sat, txid } from '../../../factory-core/src/units/index.js'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes, randomBytes, utf8ToBytes } from '@noble/hashes/utils.js'
@@ -46,14 +46,23 @@ export function sign({ keys, secrets }: Pick<FundedTree, 'keys' | 'secrets'>, sp
   return signature
 }
 
+export interface TreeRequest {
+  readonly name: string
+  readonly clients: number
+  /** Blocks. */
+  readonly lifetime: number
+  /** Of real channels, by client; without them nobody has the keys. */
+  readonly channels?: readonly TxOutput[]
+}
+
 export async function fundTree(
   bitcoind: Bitcoind,
   params: TreeParams,
-  { name, clients, lifetime }: { readonly name: string; readonly clients: number; readonly lifetime: number },
+  { name, clients, lifetime, channels }: TreeRequest,
 ): Promise<FundedTree> {
   const secrets = Array.from({ length: clients + 1 }, (_, i) => SecretKey.fromBytes(hash(`${name} ${i}`)))
   const keys = new FactoryKeys(secrets.map((s) => s.publicKey))
-  const capacities = Array.from({ length: clients }, (_, i) => sat(50_000 + 1000 * i))
+  const capacities = Array.from({ length: clients }, (_, i) => channels?.[i]?.amount ?? sat(50_000 + 1000 * i))
   const { fundingAmount, leaves } = planTree({ params, capacities })
   const script = fundingScript(keys)
   const address = Address(REGTEST).encode({ type: 'tr', pubkey: script.subarray(2) })
@@ -75,7 +84,7 @@ export async function fundTree(
         return {
           key: at(keys.keys, i + 1),
           capacity,
-          channelScript: concatBytes(Uint8Array.of(0, 32), hash(`${name} channel ${i}`)),
+          channelScript: channels?.[i]?.script ?? concatBytes(Uint8Array.of(0, 32), hash(`${name} channel ${i}`)),
           payoutScript: concatBytes(Uint8Array.of(version, length), hash(`${name} payout ${i}`).subarray(0, length)),
         }
       }),
