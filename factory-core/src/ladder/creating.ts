@@ -19,6 +19,7 @@ export function decideCreation(desk: Desk): Decision | undefined {
     reason,
   })
 
+  if (view.creating) return wait(height + 1, 'a factory is being made')
   const attempts = attemptsOf(view.memory, undefined)
   if (height < attempts.retryAt) return wait(attempts.retryAt, `${attempts.failures} attempts failed in a row`)
   if (view.factories.filter((f) => f.phase !== 'leaving').length >= config.factories)

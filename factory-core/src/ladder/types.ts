@@ -43,6 +43,8 @@ export interface LadderView {
   readonly feerate: number | undefined
   readonly factories: readonly LadderFactory[]
   readonly waiting: readonly Waiting[]
+  /** A factory for those who wait is being made. */
+  readonly creating: boolean
   readonly online: ReadonlySet<NodeId>
   /** In a ceremony that is under way: a node takes part in one at a time. */
   readonly busy: ReadonlySet<NodeId>

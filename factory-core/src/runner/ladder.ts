@@ -217,6 +217,7 @@ export class Ladder implements LadderApi {
       feerate,
       factories,
       waiting: this.joining.room,
+      creating: [...this.#operations].some((o) => o.old === undefined),
       online: new Set(peers.filter((p) => p.connected && p.protocol === 'ours').map((p) => p.id)),
       busy: new Set([...forming, ...[...this.#operations].flatMap((o) => o.clients)]),
       presences: this.#presences,

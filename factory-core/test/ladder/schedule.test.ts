@@ -166,7 +166,7 @@ describe('ladder', () => {
   })
 
   it('spreads creations over the active period, and serves a lonely client after its patience', () => {
-    const world = new World(config, always)
+    const world = new World(config, always, () => ({ result: 'well', blocks: 5 }))
     for (let i = 1; i <= 11; i += 1) world.join(client(i))
     play(world, 60)
     const spacing = config.activeBlocks / config.factories

@@ -148,6 +148,7 @@ export class World {
         rotating: this.operations.some((o) => o.old === f.instance),
       })),
       waiting: this.waiting,
+      creating: this.operations.some((o) => o.old === undefined),
       online,
       busy: new Set(this.operations.flatMap((o) => o.clients.map((c) => c.id))),
       presences: this.#presences,

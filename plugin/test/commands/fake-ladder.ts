@@ -26,6 +26,7 @@ export const ladderView: LadderView = {
     },
   ],
   waiting: [{ id: WAITER, capacity: sat(200_000), since: blockHeight(990) }],
+  creating: false,
   online: new Set([CLIENT, WAITER]),
   busy: new Set(),
   presences: {},
