@@ -3,6 +3,7 @@
  * succeed, balances to stay as they are; whoever was not seen for a dying period is taken to be gone. So it shows what the ladder
  * costs when nothing goes wrong but the clients that are lost already.
  */
+import { COMMITMENT_VSIZE, SWEEP_VSIZE } from '../economics/index.js'
 import { planTree } from '../tree/index.js'
 import {
   blockHeight,
@@ -24,9 +25,6 @@ import type { Decision, LadderFactory, LadderView, NewClient, Resident } from '.
 export const FUNDING_VSIZE = 154
 /** What gives an empty factory's funding back: one input, one output, key path. vB. */
 export const REAP_VSIZE = 111
-/** Of an exit, after the tree: commitment with two outputs and anchors, and the sweep of one balance. vB. */
-export const COMMITMENT_VSIZE = 310
-export const SWEEP_VSIZE = 121
 
 export interface ForecastEvent {
   readonly height: BlockHeight
