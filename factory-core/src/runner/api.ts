@@ -4,6 +4,7 @@
  */
 import type { TreeParams } from '../tree/types.js'
 import type { Blocks, BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat } from '../units/index.js'
+import type { Bundle } from '../watchtower/format.js'
 import type { StoredLog } from '../store/port.js'
 import type { LadderApi } from './ladder-api.js'
 
@@ -167,6 +168,8 @@ export interface FactoryApi {
   exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }>
   /** The factory's channels that are live on this node, for invoices and payments. */
   gated(channelId: string): GatedChannel | undefined
+  /** For a watchtower: everything that must be answered on chain, finished. Its `sequence` grows with every change. */
+  bundle(instance: InstanceId): Bundle
   log(filter: {
     instance?: InstanceId | undefined
     after?: number | undefined

@@ -4,6 +4,7 @@ import { createLsp } from '../ceremony/index.js'
 import { fromWire, MIN_USE } from '../ceremony/terms.js'
 import type { StoredLog } from '../store/index.js'
 import { planTree } from '../tree/index.js'
+import { bundleOf, numbered, type Bundle } from '../watchtower/index.js'
 import {
   blocks,
   instanceId,
@@ -142,6 +143,13 @@ export abstract class Operator implements FactoryApi {
   async exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }> {
     await this.engine.order(instance, { order: 'exit' })
     return exitPlan(this.engine.machine(instance), this.engine.context(instance))
+  }
+
+  bundle(instance: InstanceId): Bundle {
+    return numbered(
+      this.engine.deps.store,
+      bundleOf(this.engine.machine(instance).state, this.engine.context(instance), 0),
+    )
   }
 
   log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {

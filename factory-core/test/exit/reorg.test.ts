@@ -1,12 +1,8 @@
 /** Reorganisations of up to 100 blocks: whatever ended a factory can be taken back, and its owners go on. */
 import { describe, expect, it } from 'vitest'
-import { finalize } from '../../src/tree/index.js'
-import { treeOf } from '../../src/ceremony/lsp/factory.js'
-import { decodeState } from '../../src/store/index.js'
-import type { LspState } from '../../src/ceremony/index.js'
 import { FINAL_DEPTH } from '../../src/finality/depth.js'
 import { blocks, type InstanceId, type NodeId } from '../../src/units/index.js'
-import { contextOf } from '../simulation/context.js'
+import { held } from '../simulation/held.js'
 import { Net, params } from '../simulation/net.js'
 
 const short = { params: { ...params, stockCsv: blocks(30) } }
@@ -115,20 +111,16 @@ describe('a funding that is reorganised away', () => {
   it('together with the kickoff that somebody published: both come back, and the state answers', async () => {
     const net = await Net.of(6, 2)
     const instance = await net.active()
-    const state = decodeState(net.disk(net.lsp).machines.get(instance)?.state ?? '') as LspState & { stage: 'active' }
-    const tree = treeOf(state, await contextOf(net, net.lsp, instance))
-    const kickoff = tree.spends.find((s) => s.role === 'kickoff')
-    const leaf = tree.spends.find((s) => s.role === 'leaf')
-    const signature = net.disk(net.lsp).items.get(instance)?.get('sig/kickoff:0')
-    if (kickoff === undefined || leaf === undefined || signature === undefined) throw new Error('no kickoff')
-    net.world.chain.broadcast(finalize(kickoff, signature))
+    const kickoff = await held(net, instance, 'kickoff:0')
+    const leaf = await held(net, instance, 'leaf:0')
+    net.world.chain.broadcast(kickoff.raw)
     await net.world.mine(3)
     // The miner keeps what it saw: funding and kickoff, now in one block.
     await reorg(net, 5, () => true)
     await net.world.mine(1)
     for (const id of net.all) expect(await confirmed(net, id, instance)).toEqual(['kickoff:0'])
     await net.world.mine(15)
-    expect(net.world.chain.accepted.has(leaf.tx.txid)).toBe(true)
+    expect(net.world.chain.accepted.has(leaf.spend.tx.txid)).toBe(true)
     expect(new Set(await net.phases(instance))).toEqual(new Set(['active']))
   })
 

@@ -124,6 +124,10 @@ export class FakeApi implements FactoryApi {
     return Promise.resolve({ transactions: details.transactions, blocks: blocks(450) })
   }
   gated: FactoryApi['gated'] = () => undefined
+  bundle(id: string): ReturnType<FactoryApi['bundle']> {
+    this.known(id)
+    return { instance: ONE, sequence: 3, since: blockHeight(100), until: blockHeight(9000), responses: [] }
+  }
   log(filter: Parameters<FactoryApi['log']>[0]): ReturnType<FactoryApi['log']> {
     this.note('log', filter)
     return [{ seq: 7, time: 1_700_000_000, instance: ONE, kind: 'state', text: 'active' }]

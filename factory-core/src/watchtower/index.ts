@@ -1,0 +1,6 @@
+export * from './bundle.js'
+export * from './format.js'
+export * from './limits.js'
+export * from './plan.js'
+export * from './responses.js'
+export * from './tower.js'
