@@ -25,6 +25,7 @@ const textArb = (minLength: number, maxBytes: number): Arbitrary<string> =>
 const output: Arbitrary<WireOutput> = fc.record({ amount: sat, script: bytes(1, 42) })
 const path = <T>(item: Arbitrary<T>, maxLength = 64): Arbitrary<T[]> => fc.array(item, { minLength: 1, maxLength })
 const base = { instanceId: bytes(32) }
+const ofLeaf = { ...base, leafTxid: bytes(32) }
 const ofChain = { ...base, chainTxid: bytes(32) }
 
 const params: Arbitrary<WireTreeParams> = fc.record({
@@ -161,6 +162,57 @@ export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, {
     preSignatures: fc.array(bytes(65), { minLength: 1, maxLength: 16 }),
   }),
   assist_refuse: fc.record({ kind: fc.constant('assist_refuse'), ...base, hash: bytes(32), reason: textArb(0, 255) }),
+  update_invite: fc.record({
+    kind: fc.constant('update_invite'),
+    ...base,
+    state: int(8),
+    capacity: sat,
+    respondWithin: int(16),
+  }),
+  update_accept: fc.record({
+    kind: fc.constant('update_accept'),
+    ...base,
+    balance: msat,
+    paymentHash: bytes(32),
+    paymentSecret: bytes(32),
+  }),
+  update_propose: fc.record({
+    kind: fc.constant('update_propose'),
+    ...base,
+    state: int(8),
+    poisonHash: bytes(32),
+    channels: path(fc.record({ capacity: sat, script: bytes(34) }), 16),
+    shares: fc.array(sat, { maxLength: 4 }),
+  }),
+  update_nonces: fc.record({ kind: fc.constant('update_nonces'), ...ofLeaf, nonces: path(nonceArb, 3) }),
+  update_aggregated_nonces: fc.record({
+    kind: fc.constant('update_aggregated_nonces'),
+    ...ofLeaf,
+    nonces: path(aggregateNonceArb, 3),
+  }),
+  update_partial_signatures: fc.record({
+    kind: fc.constant('update_partial_signatures'),
+    ...ofLeaf,
+    signatures: fc.array(bytes(32), { maxLength: 2 }),
+  }),
+  update_stock_signatures: fc.record({
+    kind: fc.constant('update_stock_signatures'),
+    ...ofLeaf,
+    signatures: fc.array(bytes(64), { maxLength: 2 }),
+  }),
+  update_leaf_signature: fc.record({ kind: fc.constant('update_leaf_signature'), ...ofLeaf, signature: bytes(32) }),
+  update_complete: fc.record({
+    kind: fc.constant('update_complete'),
+    ...ofLeaf,
+    signature: bytes(64),
+    preimage: bytes(32),
+  }),
+  update_stored: fc.record({
+    kind: fc.constant('update_stored'),
+    ...ofLeaf,
+    paymentHash: bytes(32),
+    paymentSecret: bytes(32),
+  }),
   join_request: fc.record({ kind: fc.constant('join_request'), ...base, capacity: sat }),
   join_accepted: fc.record({ kind: fc.constant('join_accepted'), ...base, place: int(16), waiting: int(16) }),
   join_refused: fc.record({ kind: fc.constant('join_refused'), ...base, reason: textArb(0, 255) }),

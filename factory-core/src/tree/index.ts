@@ -14,7 +14,16 @@ export { fundingScript } from './funding.js'
 export { exitSteps, planTree, type ExitStep } from './plan.js'
 export { buildTree } from './build.js'
 export { buildPath } from './path.js'
-export { buildLeafState, leafClients, rebalance, type LeafState, type LeafStateSpec, type LeafTerms } from './state.js'
+export {
+  buildLeafState,
+  leafClients,
+  leafPlaceOf,
+  rebalance,
+  type LeafState,
+  type LeafPlace,
+  type LeafStateSpec,
+  type LeafTerms,
+} from './state.js'
 export { pathInState, treeInStates, type LiveTree } from './latest.js'
 export { advance, updatesLeft } from './odometer.js'
 export { buildClose, closeOutputs, type CloseOutputs, type CloseTerms } from './close.js'

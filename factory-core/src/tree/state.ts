@@ -11,7 +11,8 @@ import type { FactoryKeys } from './keys.js'
 import { FIRST_STATE, stockName } from './names.js'
 import { MIN_STOCK_SHARE } from './params.js'
 import { isP2wsh, isPayoutScript } from './script.js'
-import { shapeOf, sizeOf, type LeafGroup, type StockGroup } from './shape.js'
+import { leafAt } from './route.js'
+import { shapeOf, sizeOf, type Group, type LeafGroup, type StockGroup } from './shape.js'
 import { distributionSpend, leafSpend, output, poisonSpend, type Prevout } from './spends.js'
 import { stockScripts } from './stock.js'
 import type { Spend, TreeParams, TxOutput } from './types.js'
@@ -56,18 +57,31 @@ function leafOf(spec: LeafStateSpec): LeafGroup {
   return leaf
 }
 
-/** Positions of the clients of leaf `leaf`, and of each of its stocks. */
-export function leafClients(
-  params: TreeParams,
-  clients: number,
-  leaf: number,
-): { readonly positions: readonly number[]; readonly stocks: readonly (readonly number[])[] } {
+/** Positions of clients in the whole tree, ascending. */
+export interface LeafPlace {
+  readonly leaf: number
+  readonly positions: readonly number[]
+  /** Of each of its stocks. */
+  readonly stocks: readonly (readonly number[])[]
+}
+
+const positionsOf = (group: Group): number[] => Array.from({ length: sizeOf(group) }, (_, i) => group.from + i)
+const placeOf = (leaf: LeafGroup): LeafPlace => ({
+  leaf: leaf.number,
+  positions: positionsOf(leaf),
+  stocks: leaf.stocks.map(positionsOf),
+})
+
+/** Who shares leaf `leaf`. @throws FactoryError `bad_parameter` when there is none */
+export function leafClients(params: TreeParams, clients: number, leaf: number): LeafPlace {
   const group = shapeOf(params, clients).leaves[leaf]
   if (group === undefined) throw new FactoryError('bad_parameter', `there is no leaf ${leaf}`)
-  const positions = (g: { from: number; to: number }): number[] =>
-    Array.from({ length: sizeOf({ ...g, children: [] }) }, (_, i) => g.from + i)
-  return { positions: positions(group), stocks: group.stocks.map(positions) }
+  return placeOf(group)
 }
+
+/** The leaf that the client at `position` is in. */
+export const leafPlaceOf = (params: TreeParams, clients: number, position: number): LeafPlace =>
+  placeOf(leafAt(shapeOf(params, clients), position))
 
 function checkTerms(spec: LeafStateSpec, leaf: LeafGroup): void {
   const { terms, params } = spec

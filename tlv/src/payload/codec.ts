@@ -22,7 +22,14 @@ import type { UnknownOdd } from '../blip56/messages.js'
 import { Reader } from '../reader.js'
 import { decodeTlvStream } from '../stream.js'
 import { Writer } from '../writer.js'
-import { PayloadKind, type Payload, type Propose, type WireOutput, type WireTreeParams } from './types.js'
+import {
+  PayloadKind,
+  type Payload,
+  type Propose,
+  type WireChannel,
+  type WireOutput,
+  type WireTreeParams,
+} from './types.js'
 
 /** Largest payload, in bytes, after reassembly. */
 export const MAX_PAYLOAD = 1 << 20
@@ -43,6 +50,12 @@ const base = { instanceId: hash32 }
 const ofChain = { ...base, chainTxid: hash32 }
 /** A chain transaction, and distribution and poison of the rest. */
 const MAX_SALE = 3
+const ofLeaf = { ...base, leafTxid: hash32 }
+/** k^2 channels and k stocks of a leaf, k at most 4. */
+const MAX_LEAF = 16
+const MAX_STOCKS = 4
+/** Poison and distribution. */
+const MAX_OF_STOCK = 2
 const perSale = <T>(item: Field<T>): Field<readonly T[]> => list(u8, item, 1, MAX_SALE)
 const perPath = <T>(item: Field<T>): Field<readonly T[]> => list(u16, item, 1, MAX_PATH)
 
@@ -230,6 +243,61 @@ const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonl
   assist_refuse: {
     id: PayloadKind.assistRefuse,
     fields: struct<FieldsOf<'assist_refuse'>>({ ...base, hash: hash32, reason: text(u8, 0, MAX_REFUSE_REASON) }),
+  },
+  update_invite: {
+    id: PayloadKind.updateInvite,
+    fields: struct<FieldsOf<'update_invite'>>({ ...base, state: u8, capacity: sat, respondWithin: u16 }),
+  },
+  update_accept: {
+    id: PayloadKind.updateAccept,
+    fields: struct<FieldsOf<'update_accept'>>({ ...base, balance: msat, paymentHash: hash32, paymentSecret: hash32 }),
+  },
+  update_propose: {
+    id: PayloadKind.updatePropose,
+    fields: struct<FieldsOf<'update_propose'>>({
+      ...base,
+      state: u8,
+      poisonHash: hash32,
+      channels: list(u8, struct<WireChannel>({ capacity: sat, script: fixed(34) }), 1, MAX_LEAF),
+      shares: list(u8, sat, 0, MAX_STOCKS),
+    }),
+  },
+  update_nonces: {
+    id: PayloadKind.updateNonces,
+    fields: struct<FieldsOf<'update_nonces'>>({ ...ofLeaf, nonces: list(u8, publicNonce, 1, MAX_OF_STOCK + 1) }),
+  },
+  update_aggregated_nonces: {
+    id: PayloadKind.updateAggregatedNonces,
+    fields: struct<FieldsOf<'update_aggregated_nonces'>>({
+      ...ofLeaf,
+      nonces: list(u8, aggregateNonce, 1, MAX_OF_STOCK + 1),
+    }),
+  },
+  update_partial_signatures: {
+    id: PayloadKind.updatePartialSignatures,
+    fields: struct<FieldsOf<'update_partial_signatures'>>({
+      ...ofLeaf,
+      signatures: list(u8, fixed(32), 0, MAX_OF_STOCK),
+    }),
+  },
+  update_stock_signatures: {
+    id: PayloadKind.updateStockSignatures,
+    fields: struct<FieldsOf<'update_stock_signatures'>>({
+      ...ofLeaf,
+      signatures: list(u8, fixed(64), 0, MAX_OF_STOCK),
+    }),
+  },
+  update_leaf_signature: {
+    id: PayloadKind.updateLeafSignature,
+    fields: struct<FieldsOf<'update_leaf_signature'>>({ ...ofLeaf, signature: fixed(32) }),
+  },
+  update_complete: {
+    id: PayloadKind.updateComplete,
+    fields: struct<FieldsOf<'update_complete'>>({ ...ofLeaf, signature: fixed(64), preimage: hash32 }),
+  },
+  update_stored: {
+    id: PayloadKind.updateStored,
+    fields: struct<FieldsOf<'update_stored'>>({ ...ofLeaf, paymentHash: hash32, paymentSecret: hash32 }),
   },
   join_request: {
     id: PayloadKind.joinRequest,

@@ -42,6 +42,16 @@ export const PayloadKind = {
   assistRequest: 80,
   assistOffer: 82,
   assistRefuse: 84,
+  updateInvite: 100,
+  updateAccept: 102,
+  updatePropose: 104,
+  updateNonces: 106,
+  updateAggregatedNonces: 108,
+  updatePartialSignatures: 110,
+  updateStockSignatures: 112,
+  updateLeafSignature: 114,
+  updateComplete: 116,
+  updateStored: 118,
   joinRequest: 120,
   joinAccepted: 122,
   joinRefused: 124,
@@ -311,6 +321,88 @@ export interface AssistRefuse extends Base {
   readonly reason: string // u8 length, printable UTF-8
 }
 
+/** LSP: your leaf gets a new state, and your channel this capacity. */
+export interface UpdateInvite extends Base {
+  readonly kind: 'update_invite'
+  readonly state: number // u8, index of the new state
+  readonly capacity: bigint // u64 sat
+  readonly respondWithin: number // u16 seconds
+}
+
+/** Client: gate shut, no HTLC left. */
+export interface UpdateAccept extends Base {
+  readonly kind: 'update_accept'
+  readonly balance: bigint // u64 msat
+  /** SHA-256 of what the client reveals to take its balance over the new channel. */
+  readonly paymentHash: Uint8Array // 32
+  readonly paymentSecret: Uint8Array // 32, BOLT 4
+}
+
+export interface WireChannel {
+  readonly capacity: bigint // u64 sat
+  readonly script: Uint8Array // 34, P2WSH
+}
+
+/** LSP: the new state. */
+export interface UpdatePropose extends Base {
+  readonly kind: 'update_propose'
+  readonly state: number // u8
+  readonly poisonHash: Uint8Array // 32
+  /** By client of the leaf. */
+  readonly channels: readonly WireChannel[] // u8 count 1..16
+  /** sat for each client, by stock. */
+  readonly shares: readonly bigint[] // u8 count 0..4, u64 sat each
+}
+
+interface OfLeaf extends Base {
+  /** Of the leaf transaction that was built from the proposal. */
+  readonly leafTxid: Uint8Array // 32, internal byte order
+}
+
+/** Client: one public nonce per transaction: poison and distribution of its stock if there is one, then the leaf. */
+export interface UpdateNonces extends OfLeaf {
+  readonly kind: 'update_nonces'
+  readonly nonces: readonly Uint8Array[] // u8 count 1..3, 66 each
+}
+
+/** LSP. */
+export interface UpdateAggregatedNonces extends OfLeaf {
+  readonly kind: 'update_aggregated_nonces'
+  readonly nonces: readonly Uint8Array[] // u8 count 1..3, 66 each
+}
+
+/** Client: for its stock alone. */
+export interface UpdatePartialSignatures extends OfLeaf {
+  readonly kind: 'update_partial_signatures'
+  readonly signatures: readonly Uint8Array[] // u8 count 0..2, 32 each
+}
+
+/** LSP: final BIP-340 signatures of what spends the stock. */
+export interface UpdateStockSignatures extends OfLeaf {
+  readonly kind: 'update_stock_signatures'
+  readonly signatures: readonly Uint8Array[] // u8 count 0..2, 64 each
+}
+
+/** Client: what spends its stock is verified and on disk; its partial signature of the leaf. */
+export interface UpdateLeafSignature extends OfLeaf {
+  readonly kind: 'update_leaf_signature'
+  readonly signature: Uint8Array // 32
+}
+
+/** LSP: the leaf's final signature, and what makes the poison of the state before valid. */
+export interface UpdateComplete extends OfLeaf {
+  readonly kind: 'update_complete'
+  readonly signature: Uint8Array // 64
+  readonly preimage: Uint8Array // 32
+}
+
+/** Client: the new state is on disk; the LSP's side of the old channel may come. */
+export interface UpdateStored extends OfLeaf {
+  readonly kind: 'update_stored'
+  readonly paymentHash: Uint8Array // 32
+  readonly paymentSecret: Uint8Array // 32, BOLT 4
+}
+
 /**
  * Client: I want a channel in one of your factories. Here, and in the answers, `instanceId` is no factory's: it names the request, 32
  * random bytes that the client made.
@@ -371,6 +463,16 @@ export type Payload =
   | AssistRequest
   | AssistOffer
   | AssistRefuse
+  | UpdateInvite
+  | UpdateAccept
+  | UpdatePropose
+  | UpdateNonces
+  | UpdateAggregatedNonces
+  | UpdatePartialSignatures
+  | UpdateStockSignatures
+  | UpdateLeafSignature
+  | UpdateComplete
+  | UpdateStored
   | JoinRequest
   | JoinAccepted
   | JoinRefused

@@ -1,6 +1,7 @@
 /** What a client remembers of a factory, as it stands in the store. */
 import type { Invite } from '@ln-factory/tlv'
 import type { ClientClose, SignedClose } from '../../close/state.js'
+import type { ClientUpdate, Gift, LeafChoice } from '../../update/state.js'
 import type { BlockHeight, InstanceId, NodeId } from '../../units/index.js'
 
 export interface Joined {
@@ -68,6 +69,10 @@ export interface ClientBase {
   readonly createdAt: BlockHeight
   /** Heights at which transactions of our path were seen confirmed, by txid. */
   readonly seen: Readonly<Record<string, BlockHeight>>
+  /** States of our leaf, once it was updated: the first, then each that followed. */
+  readonly leaf: readonly LeafChoice[]
+  readonly update: ClientUpdate | undefined
+  readonly gift: Gift | undefined
   readonly notice: string | undefined
 }
 
@@ -78,8 +83,8 @@ export type ClientStageName = ClientStage['stage']
 export const PROPOSAL_ITEM = 'proposal'
 
 export function clientBase(state: ClientState): ClientBase {
-  const { v, role, instance, lsp, invite, createdAt, seen, notice } = state
-  return { v, role, instance, lsp, invite, createdAt, seen, notice }
+  const { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, notice } = state
+  return { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, notice }
 }
 
 export const joined = (state: Joined): Joined => ({ salt: state.salt, payoutScript: state.payoutScript })

@@ -67,6 +67,9 @@ export function base(state: LspState): LspBase {
     seen,
     spent,
     exit,
+    leaves,
+    update,
+    giving,
     notice,
   } = state
   return {
@@ -83,6 +86,9 @@ export function base(state: LspState): LspBase {
     seen,
     spent,
     exit,
+    leaves,
+    update,
+    giving,
     notice,
   }
 }

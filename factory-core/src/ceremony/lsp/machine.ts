@@ -108,6 +108,9 @@ export function createLsp(instance: InstanceId, request: CreateRequest, height: 
     seen: {},
     spent: [],
     exit: undefined,
+    leaves: {},
+    update: undefined,
+    giving: [],
     notice: undefined,
   })
   for (const client of step.state.clients) invite(step, client)

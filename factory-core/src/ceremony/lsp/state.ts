@@ -2,6 +2,7 @@
 import type { ErrorCode } from '@ln-factory/tlv'
 import type { FundingTx } from '../../host/port.js'
 import type { LspClose, SignedLspClose } from '../../close/state.js'
+import type { Giving, LeafChoice, LspUpdate } from '../../update/state.js'
 import type { TreeParams } from '../../tree/types.js'
 import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, Sat } from '../../units/index.js'
 
@@ -112,6 +113,10 @@ export interface LspBase {
   /** Channel and stock outputs that were spent in a block, `txid:vout`. */
   readonly spent: readonly string[]
   readonly exit: LspExit | undefined
+  /** States of leaves that were updated, by number of the leaf: the first, then each that followed. */
+  readonly leaves: Readonly<Record<string, readonly LeafChoice[]>>
+  readonly update: LspUpdate | undefined
+  readonly giving: readonly Giving[]
   readonly notice: string | undefined
 }
 
