@@ -217,6 +217,7 @@ export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, {
   join_accepted: fc.record({ kind: fc.constant('join_accepted'), ...base, place: int(16), waiting: int(16) }),
   join_refused: fc.record({ kind: fc.constant('join_refused'), ...base, reason: textArb(0, 255) }),
   join_withdraw: fc.record({ kind: fc.constant('join_withdraw'), ...base }),
+  reads_channel_in_factory: fc.record({ kind: fc.constant('reads_channel_in_factory'), ...base }),
 }
 
 export const payloadArb: Arbitrary<Payload> = fc.oneof(...Object.values<Arbitrary<Payload>>(payloadArbs))

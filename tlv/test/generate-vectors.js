@@ -328,6 +328,7 @@ const payloads = {
   joinAccepted: { kind: 'join_accepted', instanceId, place: 3, waiting: 8 },
   joinRefused: { kind: 'join_refused', instanceId, reason: 'this node takes no new clients' },
   joinWithdraw: { kind: 'join_withdraw', instanceId },
+  readsChannelInFactory: { kind: 'reads_channel_in_factory', instanceId },
 }
 if (Object.keys(payloads).join() !== Object.keys(PayloadKind).join()) throw new Error('a payload kind has no vector')
 const hexOf = (p) => bytesToHex(encodePayload(p))

@@ -3,7 +3,24 @@
  * core does no I/O, the host calls `HostHandlers` and executes `Host` calls. Each call says what it owes; what loses
  * funds when it is broken is marked so.
  */
-import type { BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat, Txid } from '../units/index.js'
+import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, OutPoint, Sat, Txid } from '../units/index.js'
+
+/** Which factory a channel belongs to, as TLV `channel_in_factory` of `open_channel` tells it (bLIP-56). */
+export interface FactoryBinding {
+  readonly instance: InstanceId
+  /** `factory_early_warning_time`, W. */
+  readonly earlyWarning: Blocks
+}
+
+/** What a node does of bLIP-56 by itself, as far as it says so. */
+export interface Blip56Caps {
+  /** Opens channels with `channel_in_factory`, and reads it when others do. */
+  readonly channelInFactory: boolean
+  /** Plays `factory_change_*` when told to. */
+  readonly factoryChange: boolean
+  /** Tells of any unspent output, not only of its own. */
+  readonly checkUtxo: boolean
+}
 
 export interface HostCaps {
   /** For messages to people: `Core Lightning v26.06.6`. */
@@ -22,6 +39,8 @@ export interface HostCaps {
    * at every start, once the leaf confirms while the balance is below what was pushed.
    */
   readonly maxPush: Msat
+  /** Absent: a stock node, which knows nothing of bLIP-56. */
+  readonly blip56?: Blip56Caps | undefined
 }
 
 export interface PeerInfo {
@@ -175,8 +194,16 @@ export interface Host {
   /** Sign and broadcast. Owes: refuses when signing changed the txid. Idempotent: a transaction already known is success. */
   fundingBroadcast(funding: FundingTx): Promise<void>
 
-  /** Ask `peer` to open a zero-conf private anchors channel; returns the funding script (P2WSH). Cancelled by a disconnect. */
-  openStart(open: { peer: NodeId; capacity: Sat; push: Msat }): Promise<{ script: Uint8Array }>
+  /**
+   * Ask `peer` to open a zero-conf private anchors channel; returns the funding script (P2WSH). Cancelled by a disconnect.
+   * `binding` is given when the peer's node reads `channel_in_factory`; a host that can't send it opens without.
+   */
+  openStart(open: {
+    peer: NodeId
+    capacity: Sat
+    push: Msat
+    binding?: FactoryBinding | undefined
+  }): Promise<{ script: Uint8Array }>
   /**
    * Complete it on an outpoint that is not on chain. Owes: never broadcasts anything; an abort before `release` leaves no
    * claim of the peer on us.
@@ -218,6 +245,8 @@ export interface OpenRequest {
   readonly push: Msat
   /** channel_type bits of the open, ascending; undefined when the peer sent none. */
   readonly channelType: readonly number[] | undefined
+  /** TLV `channel_in_factory`, from hosts that read it. `protocol`: 64 hex characters. */
+  readonly binding?: { readonly protocol: string; readonly instance: string; readonly earlyWarning: number } | undefined
 }
 
 export type OpenDecision =

@@ -9,8 +9,10 @@ import { FactoryError, type ErrorCode, type Payload } from '@ln-factory/tlv'
 import type { Bump } from '../fees/child.js'
 import type { ClientState, LspState } from '../ceremony/index.js'
 import type {
+  Blip56Caps,
   BroadcastResult,
   DirectPayment,
+  FactoryBinding,
   FundingCheck,
   FundingTx,
   HeldDecision,
@@ -34,6 +36,8 @@ export interface Context {
   readonly policy: Policy
   /** `HostCaps.maxPush`. */
   readonly maxPush: Msat
+  /** `HostCaps.blip56`. */
+  readonly blip56?: Blip56Caps | undefined
   /** Read back what an earlier step stored as an item. */
   readonly item: (key: string) => Uint8Array | undefined
   /** Another factory of this node, to look at: a balance moves from one to the next. */
@@ -55,7 +59,13 @@ export interface OpenCompletion {
 export type HostCall =
   | { readonly call: 'newScript' }
   | { readonly call: 'fundingPrepare'; readonly script: Uint8Array; readonly amount: Sat }
-  | { readonly call: 'openStart'; readonly peer: NodeId; readonly capacity: Sat; readonly push: Msat }
+  | {
+      readonly call: 'openStart'
+      readonly peer: NodeId
+      readonly capacity: Sat
+      readonly push: Msat
+      readonly binding?: FactoryBinding | undefined
+    }
   | { readonly call: 'openComplete'; readonly open: OpenCompletion }
   /** Make the channels survive, then sign and broadcast the funding: in this order. */
   | {

@@ -121,6 +121,7 @@ export class Engine {
       now: deps.clock(),
       policy: this.#policy,
       maxPush: deps.host.caps.maxPush,
+      blip56: deps.host.caps.blip56,
       item: (key) => deps.store.item(instance, key),
       factory: (other) => this.machines.get(other)?.state,
       connected: (peer) => this.peers.isConnected(peer),

@@ -32,7 +32,7 @@ async function perform(
     case 'fundingPrepare':
       return { call: 'fundingPrepare', funding: await host.fundingPrepare(call.script, call.amount) }
     case 'openStart': {
-      const { script } = await host.openStart({ peer: call.peer, capacity: call.capacity, push: call.push })
+      const { script } = await host.openStart(call)
       return { call: 'openStart', peer: call.peer, script }
     }
     case 'openComplete': {

@@ -13,7 +13,7 @@ import type {
 } from '../host/port.js'
 import { idBytes } from '../machine/index.js'
 import { FACTORY_SECRET_LABEL } from '../signing/index.js'
-import type { Payload } from '@ln-factory/tlv'
+import { PROTOCOL_ID, type Payload } from '@ln-factory/tlv'
 import type { GatedChannel } from './api.js'
 import { Engine, type NodeDeps } from './engine.js'
 import { expectsHtlc } from './expected.js'
@@ -99,7 +99,10 @@ export class FactoryNode extends Operator implements HostHandlers {
       }
       return { kind: 'factory', instance }
     }
-    return { kind: 'ordinary' }
+    // Of another protocol: another plugin's. Of ours: no ceremony announced it.
+    return request.binding?.protocol === PROTOCOL_ID
+      ? { kind: 'refuse', reason: 'no factory expects this channel' }
+      : { kind: 'ordinary' }
   }
 
   htlc(event: HtlcEvent): HtlcDecision {

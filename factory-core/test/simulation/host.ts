@@ -138,7 +138,7 @@ export class SimHost implements Host {
     })
   }
 
-  openStart(open: { peer: NodeId; capacity: Sat; push: Msat }): Promise<{ script: Uint8Array }> {
+  openStart(open: Parameters<Host['openStart']>[0]): Promise<{ script: Uint8Array }> {
     return this.#later(() => {
       const peer = this.world.hosts.get(open.peer)
       const handlers = this.world.nodes.get(open.peer)

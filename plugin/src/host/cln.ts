@@ -1,15 +1,6 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
-import {
-  nodeId,
-  sat,
-  toMsat,
-  type BlockHeight,
-  type Msat,
-  type NodeId,
-  type OutPoint,
-  type Sat,
-} from '@ln-factory/core/units'
+import { nodeId, sat, toMsat, type BlockHeight, type NodeId, type OutPoint, type Sat } from '@ln-factory/core/units'
 import type {
   BroadcastResult,
   DirectPayments,
@@ -24,6 +15,7 @@ import type {
 import type { HostRpc } from '../rpc/index.js'
 import { AddressCodec } from './address.js'
 import type { BitcoindSettings } from './bitcoind-access.js'
+import { describeBlip56, detectBlip56 } from './blip56.js'
 import { Chain } from './chain.js'
 import { Channels } from './channels.js'
 import { ClnFeeWallet } from './fee-wallet.js'
@@ -76,7 +68,7 @@ export class ClnHost implements Host {
     this.direct = new ClnPayments(rpc, this.index)
     this.chain = new Chain(rpc)
     this.funding = new FundingWallet(rpc, addresses, (outpoint) => this.chain.utxo(outpoint))
-    this.opening = new Opening(rpc, this.connections, this.index, caps.dropsChannels)
+    this.opening = new Opening(rpc, this.connections, this.index, caps)
   }
 
   static async create(options: ClnHostOptions): Promise<ClnHost> {
@@ -92,7 +84,9 @@ export class ClnHost implements Host {
       // reserve, which is 546 sat as we open; so that much may be pushed and not one msat more.
       maxPush: toMsat(MIN_RESERVE),
       dropsChannels: await hasCommand(options.rpc, 'dev-forget-channel'),
+      blip56: await detectBlip56(options.rpc),
     }
+    if (caps.blip56 !== undefined) options.log('info', describeBlip56(caps.blip56))
     return new ClnHost(options, nodeId(info.id), caps, new AddressCodec(info.network), info.network)
   }
 
@@ -133,7 +127,7 @@ export class ClnHost implements Host {
     return this.funding.broadcast(funding)
   }
 
-  openStart(open: { peer: NodeId; capacity: Sat; push: Msat }): Promise<{ script: Uint8Array }> {
+  openStart(open: Parameters<Host['openStart']>[0]): Promise<{ script: Uint8Array }> {
     return this.opening.start(open)
   }
 

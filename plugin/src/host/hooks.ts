@@ -1,7 +1,7 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
 import { blockHeight, floorSat, msat, nodeId } from '@ln-factory/core/units'
-import type { HostHandlers, OpenDecision } from '@ln-factory/core/host'
+import type { HostHandlers, OpenDecision, OpenRequest } from '@ln-factory/core/host'
 import type { z } from 'zod'
 import type { FactoryPlugin } from '../rpc/index.js'
 import { FACTORY_MESSAGE, type ClnHost } from './cln.js'
@@ -23,6 +23,8 @@ const ALLOWED_BITS = [12, 22, 46, 50]
 
 /** channel_flags bit 0 of open_channel (BOLT 2). */
 const ANNOUNCE = 1
+
+type Open = z.infer<typeof openChannel>['openchannel']
 
 const CONTINUE = { result: 'continue' }
 const reject = (reason: string): object => ({ result: 'reject', error_message: reason })
@@ -70,6 +72,7 @@ export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
         capacity: floorSat(msat(open.funding_msat)),
         push: msat(open.push_msat),
         channelType,
+        binding: bindingOf(open),
       })
       return answerOpen(decision, flawOf(open))
     },
@@ -138,6 +141,13 @@ export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
     })
 }
 
+const bindingOf = ({ channel_in_factory: bound }: Open): OpenRequest['binding'] =>
+  bound && {
+    protocol: bound.factory_protocol_id,
+    instance: bound.factory_instance_id,
+    earlyWarning: bound.factory_early_warning_time,
+  }
+
 function answerOpen(decision: OpenDecision, flaw: string | undefined): object {
   switch (decision.kind) {
     case 'ordinary':
@@ -150,7 +160,7 @@ function answerOpen(decision: OpenDecision, flaw: string | undefined): object {
 }
 
 /** Why such a channel can't be one of a factory, however well announced. */
-function flawOf(open: z.infer<typeof openChannel>['openchannel']): string | undefined {
+function flawOf(open: Open): string | undefined {
   const bits = open.channel_type?.bits ?? []
   if (!REQUIRED_BITS.every((bit) => bits.includes(bit)) || !bits.every((bit) => ALLOWED_BITS.includes(bit)))
     return `a factory channel has a channel type of ${REQUIRED_BITS.join()} and at most ${ALLOWED_BITS.join()}, not ${bits.join()}`

@@ -1,7 +1,9 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
-import type { Msat, NodeId, Sat, Txid } from '@ln-factory/core/units'
+import type { Host, HostCaps } from '@ln-factory/core/host'
+import type { NodeId, Sat, Txid } from '@ln-factory/core/units'
 import { HostRpcError, HostUnansweredError, type HostRpc } from '../rpc/index.js'
+import { bindingParams } from './blip56.js'
 import type { Channels } from './channels.js'
 import type { Peers } from './peers.js'
 import { txidOf, unsignedPsbt, withInvalidWitness } from './psbt.js'
@@ -29,15 +31,21 @@ const LEAVING = ['AWAITING_UNILATERAL', 'FUNDING_SPEND_SEEN', 'ONCHAIN', 'CLOSIN
  * channel like any other.
  */
 export class Opening {
+  /** Peers whose pending open carries `channel_in_factory`; a pending open dies with this process. */
+  private readonly bound = new Set<NodeId>()
+
   constructor(
     private readonly rpc: HostRpc,
     private readonly peers: Peers,
     private readonly channels: Channels,
-    private readonly canForget: boolean,
+    private readonly caps: Pick<HostCaps, 'dropsChannels' | 'blip56'>,
   ) {}
 
-  async start(open: { peer: NodeId; capacity: Sat; push: Msat }): Promise<{ script: Uint8Array }> {
+  async start(open: Parameters<Host['openStart']>[0]): Promise<{ script: Uint8Array }> {
     await this.peers.requireFactories(open.peer)
+    const binding = this.caps.blip56?.channelInFactory === true ? open.binding : undefined
+    this.bound.delete(open.peer)
+    if (binding !== undefined) this.bound.add(open.peer)
     const reply = await this.asking(open.peer, 'fundchannel_start', {
       id: open.peer,
       amount: `${open.capacity}sat`,
@@ -46,6 +54,7 @@ export class Opening {
       mindepth: 0,
       reserve: '0sat',
       channel_type: CHANNEL_TYPE,
+      ...(binding === undefined ? {} : bindingParams(binding)),
     })
     const { scriptpubkey, channel_type } = parse(fundChannelStart, 'fundchannel_start', reply)
     if (channel_type.bits.join() !== CHANNEL_TYPE.join()) {
@@ -59,8 +68,16 @@ export class Opening {
     peer: NodeId
     leaf: Uint8Array
     prevout: { amount: Sat; script: Uint8Array }
+    vout: number
   }): Promise<{ channelId: string }> {
-    const params = { id: open.peer, psbt: unsignedPsbt(open.leaf, open.prevout), withhold: true }
+    const params = {
+      id: open.peer,
+      psbt: unsignedPsbt(open.leaf, open.prevout),
+      withhold: true,
+      ...(this.bound.has(open.peer)
+        ? { factory_funding_txid: txidOf(open.leaf), factory_funding_outnum: open.vout }
+        : {}),
+    }
     const reply = await this.asking(open.peer, 'fundchannel_complete', params).catch(async (error: unknown) => {
       // The caller learns of no channel, so none may be left that was made all the same.
       await this.dropOn(open.peer, txidOf(open.leaf))
@@ -111,7 +128,7 @@ export class Opening {
   async drop(peer: NodeId, channelId: string): Promise<void> {
     const channel = await this.channels.find(channelId)
     if (channel === undefined) return
-    if (this.canForget) {
+    if (this.caps.dropsChannels) {
       await ignoringRefusal(this.rpc.call('dev-forget-channel', { id: peer, channel_id: channelId, force: true }))
       return
     }

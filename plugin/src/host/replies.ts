@@ -11,6 +11,7 @@ const nodeIdHex = z.string().regex(/^0[23][0-9a-f]{64}$/)
 /** Amounts are numbers; before v23 they were strings that end in "msat". */
 const msatAmount = z.number().int().nonnegative()
 
+export const help = z.object({ help: z.array(z.object({ command: z.string() })) })
 export const getInfo = z.object({
   id: nodeIdHex,
   version: z.string(),
@@ -99,6 +100,14 @@ export const openChannel = z.object({
     channel_reserve_msat: msatAmount,
     channel_flags: z.number().int(),
     channel_type: z.object({ bits: z.array(z.number().int()) }).optional(),
+    // Of a node that knows bLIP-56.
+    channel_in_factory: z
+      .object({
+        factory_protocol_id: hash,
+        factory_instance_id: hash,
+        factory_early_warning_time: z.number().int(),
+      })
+      .optional(),
   }),
 })
 export const htlcAccepted = z.object({

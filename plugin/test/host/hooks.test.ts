@@ -113,6 +113,24 @@ describe('the openchannel hook', () => {
     expect(seen).toEqual([{ peer: PEER, capacity: 1_000_000n, push: 546_000n, channelType: [12, 22, 46, 50] }])
   })
 
+  it('shows the core what the open says of its factory, on a node that reads it', async () => {
+    const seen: OpenRequest[] = []
+    const { up, hook } = wired({
+      openRequest: (request) => {
+        seen.push(request)
+        return FACTORY
+      },
+    })
+    await up()
+    const ids = { factory_protocol_id: '5b'.repeat(32), factory_instance_id: '5c'.repeat(32) }
+    const bound = { channel_in_factory: { ...ids, factory_early_warning_time: 480 } }
+    expect(await hook('openchannel', open(bound))).toEqual(ZERO_CONF)
+    expect(seen[0]?.binding).toEqual({ protocol: '5b'.repeat(32), instance: '5c'.repeat(32), earlyWarning: 480 })
+    // Short ids are what that node's memory made of them.
+    const short = { channel_in_factory: { ...ids, factory_instance_id: '5c', factory_early_warning_time: 480 } }
+    expect(await hook('openchannel', open(short))).toMatchObject({ result: 'reject' })
+  })
+
   it('invariant 6: grants zero-conf to an announced open only', async () => {
     expect(await decided({ kind: 'ordinary' }, open())).toEqual({ result: 'continue' })
     expect(await decided({ kind: 'refuse', reason: 'no' }, open())).toEqual({ result: 'reject', error_message: 'no' })

@@ -42,8 +42,8 @@ class Node {
     })
   }
 
-  opening(canForget = false): Opening {
-    return new Opening(this.rpc, new Peers(this.rpc), new Channels(this.rpc), canForget)
+  opening(dropsChannels = false): Opening {
+    return new Opening(this.rpc, new Peers(this.rpc), new Channels(this.rpc), { dropsChannels })
   }
 
   withheld(state = 'CHANNELD_NORMAL'): this {
@@ -103,7 +103,7 @@ describe('opening on an outpoint that is not on chain', () => {
 
   it('invariant 2: completes withheld, with the leaf unsigned', async () => {
     const node = new Node({ fundchannel_complete: () => ({ channel_id: CHANNEL, commitments_secured: true }) })
-    expect(await node.opening().complete({ peer: PEER, leaf, prevout })).toEqual({ channelId: CHANNEL })
+    expect(await node.opening().complete({ peer: PEER, leaf, prevout, vout: 0 })).toEqual({ channelId: CHANNEL })
     expect(node.rpc.calls.at(-1)?.params).toEqual({ id: PEER, psbt, withhold: true })
   })
 
@@ -115,7 +115,9 @@ describe('opening on an outpoint that is not on chain', () => {
       },
       close: () => ({}),
     })
-    await expect(node.opening().complete({ peer: PEER, leaf, prevout })).rejects.toMatchObject({ code: 'peer_silent' })
+    await expect(node.opening().complete({ peer: PEER, leaf, prevout, vout: 0 })).rejects.toMatchObject({
+      code: 'peer_silent',
+    })
     expect(node.rpc.calls.filter((c) => c.method === 'close').map((c) => c.params['id'])).toEqual([CHANNEL])
   })
 })

@@ -312,6 +312,10 @@ const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonl
     fields: struct<FieldsOf<'join_refused'>>({ ...base, reason: text(u8, 0, MAX_REFUSE_REASON) }),
   },
   join_withdraw: { id: PayloadKind.joinWithdraw, fields: struct<FieldsOf<'join_withdraw'>>(base) },
+  reads_channel_in_factory: {
+    id: PayloadKind.readsChannelInFactory,
+    fields: struct<FieldsOf<'reads_channel_in_factory'>>(base),
+  },
 }
 
 const kinds = Object.keys(layouts) as Payload['kind'][]

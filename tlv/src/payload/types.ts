@@ -56,6 +56,7 @@ export const PayloadKind = {
   joinAccepted: 122,
   joinRefused: 124,
   joinWithdraw: 126,
+  readsChannelInFactory: 141,
 } as const
 
 interface Base {
@@ -430,6 +431,11 @@ export interface JoinWithdraw extends Base {
   readonly kind: 'join_withdraw'
 }
 
+/** Client, before `accept`: its node reads TLV 65600 of `open_channel`, so it may be opened to with it. Odd: a hint that may be lost. */
+export interface ReadsChannelInFactory extends Base {
+  readonly kind: 'reads_channel_in_factory'
+}
+
 export type Payload =
   | Invite
   | Accept
@@ -477,3 +483,4 @@ export type Payload =
   | JoinAccepted
   | JoinRefused
   | JoinWithdraw
+  | ReadsChannelInFactory

@@ -3,6 +3,7 @@ import {
   clipText,
   encodePayload,
   FactoryError,
+  PROTOCOL_ID,
   type AggregatedNonces,
   type Invite,
   type Propose,
@@ -106,6 +107,8 @@ export function renewKey(step: Builder, context: Context): void {
 export function sendAccept(step: Builder, context: Context): void {
   const { state } = step
   if (state.stage !== 'accepted') return
+  if (context.blip56?.channelInFactory === true)
+    step.send(state.lsp, { kind: 'reads_channel_in_factory', instanceId: idBytes(state.instance) })
   step.send(state.lsp, {
     kind: 'accept',
     instanceId: idBytes(state.instance),
@@ -123,9 +126,14 @@ export function expectsOpen(state: ClientState, request: OpenRequest): boolean {
     !state.opened &&
     state.lsp === request.peer &&
     sat(state.invite.capacity) === request.capacity &&
-    msat(state.invite.push) === request.push
+    msat(state.invite.push) === request.push &&
+    (request.binding === undefined || isBoundTo(state, request.binding))
   )
 }
+
+/** An open that says which factory it is for must say this one. */
+const isBoundTo = ({ instance, invite }: ClientState, binding: NonNullable<OpenRequest['binding']>): boolean =>
+  binding.protocol === PROTOCOL_ID && binding.instance === instance && binding.earlyWarning === invite.earlyWarning
 
 export function grantOpen(step: Builder): void {
   if (step.state.stage === 'accepted')

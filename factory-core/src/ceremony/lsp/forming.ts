@@ -49,6 +49,11 @@ export function setClient(step: Builder, position: number, change: Partial<LspCl
   step.to({ ...step.state, clients })
 }
 
+/** A hint for the open; too late for it, it changes nothing. */
+export function onReadsBinding(step: Builder, peer: NodeId): void {
+  if (step.state.stage === 'inviting') setClient(step, clientPosition(step.state, peer), { readsBinding: true })
+}
+
 export function onAccept(step: Builder, context: Context, live: LspLive, peer: NodeId, message: Accept): void {
   const position = clientPosition(step.state, peer)
   const before = step.state.clients[position]?.accepted
@@ -75,7 +80,11 @@ export function onAccept(step: Builder, context: Context, live: LspLive, peer: N
 export function onFundingPrepared(step: Builder, funding: FundingTx): void {
   step.to({ ...base(step.state), stage: 'opening', funding })
   step.log('host', `funding transaction ${funding.txid}:${funding.vout} prepared, inputs reserved`)
-  for (const c of step.state.clients) step.call({ call: 'openStart', peer: c.id, capacity: c.capacity, push: c.push })
+  const { instance, earlyWarning } = step.state
+  for (const { id: peer, capacity, push, readsBinding } of step.state.clients) {
+    const binding = readsBinding === true ? { instance, earlyWarning } : undefined
+    step.call({ call: 'openStart', peer, capacity, push, binding })
+  }
   restartTimer(step)
 }
 

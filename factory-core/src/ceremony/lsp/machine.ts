@@ -52,6 +52,7 @@ import {
   onNonces,
   onOpenStarted,
   onPartials,
+  onReadsBinding,
   onStored,
   outOfTurn,
   restartTimer,
@@ -219,6 +220,8 @@ function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId,
   switch (payload.kind) {
     case 'accept':
       return onAccept(step, context, live, peer, payload)
+    case 'reads_channel_in_factory':
+      return onReadsBinding(step, peer)
     case 'refuse':
       if (step.state.stage === 'inviting')
         abort(step, new FactoryError('policy_refused', `client ${peer} refused: ${payload.reason}`), peer)

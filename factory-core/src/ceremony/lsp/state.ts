@@ -17,6 +17,8 @@ export interface LspClient {
   readonly capacity: Sat
   readonly push: Msat
   readonly accepted: Accepted | undefined
+  /** Its node reads `channel_in_factory`: the open carries it, if ours can. */
+  readonly readsBinding?: boolean
   readonly channelScript: Uint8Array | undefined
   /** The client has every signature on disk. */
   readonly stored: boolean
