@@ -14,7 +14,8 @@ export interface Cover {
 /** `near`: at 90 % of the coverage or more. `over`: the balance is more than the distributions pay. */
 export type CoverLevel = 'covered' | 'near' | 'over'
 
-const WARN_PERCENT = 90n
+/** Of its coverage that a balance may be before anything is said. */
+export const WARN_PERCENT = 90n
 
 export function coverLevel({ balance, coverage }: Cover): CoverLevel {
   const paid = toMsat(coverage)
@@ -22,8 +23,7 @@ export function coverLevel({ balance, coverage }: Cover): CoverLevel {
   return balance * 100n >= paid * WARN_PERCENT ? 'near' : 'covered'
 }
 
-const share = ({ balance, coverage }: Cover): string =>
-  coverage === 0n ? 'all' : `${(balance / 10n) / coverage} %`
+const share = ({ balance, coverage }: Cover): string => (coverage === 0n ? 'all' : `${balance / 10n / coverage} %`)
 
 /** For the client's operator; undefined when there is nothing to say. */
 export function clientNotice(cover: Cover): string | undefined {

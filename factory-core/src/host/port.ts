@@ -172,6 +172,13 @@ export interface DirectPayments {
   pay(payment: DirectPayment): Promise<Uint8Array>
 }
 
+/** A payment that this node forwarded, and what it earned. */
+export interface ForwardedFee {
+  readonly inChannelId: string
+  readonly outChannelId: string
+  readonly fee: Msat
+}
+
 export interface Host {
   readonly nodeId: NodeId
   readonly caps: HostCaps
@@ -179,6 +186,8 @@ export interface Host {
   readonly feeWallet?: FeeWallet
   /** Absent: balances can't move to another factory over this host. */
   readonly direct?: DirectPayments
+  /** All that succeeded, as far as the node remembers. Absent: this host can't tell what routing earned. */
+  forwards?(): Promise<readonly ForwardedFee[]>
   /** 32 bytes, the same for the same seed and label, for ever: factory keys are derived from it. */
   deriveSecret(label: string): Promise<Uint8Array>
   peers(): Promise<PeerInfo[]>

@@ -6,6 +6,7 @@ import type { TreeParams } from '../tree/types.js'
 import type { Blocks, BlockHeight, InstanceId, Msat, NodeId, OutPoint, Sat } from '../units/index.js'
 import type { Bundle } from '../watchtower/format.js'
 import type { StoredLog } from '../store/port.js'
+import type { FactoryEconomics } from './economics.js'
 import type { LadderApi } from './ladder-api.js'
 
 /** Where a factory stands, as people see it; the machines' own stages are finer (`stage`). */
@@ -170,6 +171,8 @@ export interface FactoryApi {
   gated(channelId: string): GatedChannel | undefined
   /** For a watchtower: everything that must be answered on chain, finished. Its `sequence` grows with every change. */
   bundle(instance: InstanceId): Bundle
+  /** Costs, earnings and coverage of one factory, or of all that had a funding. */
+  economics(instance?: InstanceId): Promise<FactoryEconomics[]>
   log(filter: {
     instance?: InstanceId | undefined
     after?: number | undefined

@@ -48,6 +48,11 @@ export class FeeBumper {
     return this.#alarms.of(instance)
   }
 
+  /** Of every child that was made for a transaction of this factory. */
+  fees(instance: InstanceId): readonly Sat[] {
+    return this.#children.fees(instance)
+  }
+
   async send(owner: Owner, { tx, txid, bump }: Broadcast): Promise<BroadcastResult> {
     const alone = await this.deps.host.broadcast(tx)
     const fee = refusedForFee(alone.error)

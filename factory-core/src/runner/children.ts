@@ -49,6 +49,10 @@ export class Children {
     })
   }
 
+  fees(instance: InstanceId): Sat[] {
+    return this.store.items(instance, PREFIX).flatMap(({ value }) => read(value).child?.fee ?? [])
+  }
+
   log(owner: Owner, kind: LogKind, text: string): void {
     this.store.commit({ ...owner, records: [], items: [], log: [{ kind, text }] })
   }

@@ -1,4 +1,5 @@
 export * from './api.js'
+export type { ClientEconomics, FactoryEconomics } from './economics.js'
 export type { LadderActions, LadderApi, LadderPlan, LadderStatus } from './ladder-api.js'
 export type { NodeDeps } from './engine.js'
 export { FactoryNode } from './node.js'

@@ -32,6 +32,7 @@ import { decodeState, encodeState } from '../store/index.js'
 import { msat, type InstanceId, type NodeId, type Sat } from '../units/index.js'
 import type { CreateResult } from './api.js'
 import type { Engine } from './engine.js'
+import { usualFeerate } from './feerate.js'
 import { Joining } from './joining.js'
 import type { LadderActions, LadderApi, LadderPlan, LadderStatus } from './ladder-api.js'
 import { ladderFactories } from './ladder-view.js'
@@ -40,8 +41,6 @@ const SETTINGS = 'ladder'
 const PRESENCES = 'ladder/presences'
 /** Presences are written down every so many blocks. */
 const WRITE_EVERY = 6
-/** Blocks within which a funding transaction should confirm, for the feerate that is asked for. */
-const TARGET = 6
 
 interface Settings extends LadderStatus {
   readonly memory: Memory
@@ -203,7 +202,7 @@ export class Ladder implements LadderApi {
   async #view(): Promise<LadderView> {
     const { engine } = this
     const { host, clock } = engine.deps
-    const [channels, infos, feerate] = await Promise.all([host.channels(), host.peers(), this.#feerate()])
+    const [channels, infos, feerate] = await Promise.all([host.channels(), host.peers(), usualFeerate(engine)])
     const peers = infos.map((info) => engine.peers.summary(info))
     const rotating = new Set([...this.#operations].flatMap((o) => o.old ?? []))
     const factories = ladderFactories(engine.machines.values(), channels, rotating)
@@ -222,18 +221,6 @@ export class Ladder implements LadderApi {
       busy: new Set([...forming, ...[...this.#operations].flatMap((o) => o.clients)]),
       presences: this.#presences,
       memory: this.#settings.memory,
-    }
-  }
-
-  /** undefined while the node has no estimate. */
-  async #feerate(): Promise<number | undefined> {
-    const { feeWallet } = this.engine.deps.host
-    try {
-      const { estimates } = (await feeWallet?.feerates()) ?? { estimates: [] }
-      return (estimates.find((e) => e.blocks >= TARGET) ?? estimates.at(-1))?.feerate
-    } catch (error) {
-      this.engine.warn('ladder: feerates', error)
-      return undefined
     }
   }
 

@@ -15,6 +15,7 @@ import { idBytes } from '../machine/index.js'
 import { FACTORY_SECRET_LABEL } from '../signing/index.js'
 import { PROTOCOL_ID, type Payload } from '@ln-factory/tlv'
 import type { GatedChannel } from './api.js'
+import { CoverageWatch } from './coverage-watch.js'
 import { Engine, type NodeDeps } from './engine.js'
 import { expectsHtlc } from './expected.js'
 import { gateOf, granted, shutGate, Unbacked } from './gates.js'
@@ -28,10 +29,12 @@ const MAX_PENDING_PER_PEER = 8
 export class FactoryNode extends Operator implements HostHandlers {
   readonly #unbacked = new Unbacked()
   readonly ladder: Ladder
+  readonly #coverage: CoverageWatch
 
   private constructor(engine: Engine) {
     super(engine)
     this.ladder = new Ladder(engine, this)
+    this.#coverage = new CoverageWatch(engine)
   }
 
   /**
@@ -150,6 +153,7 @@ export class FactoryNode extends Operator implements HostHandlers {
     if (![...machines.values()].some((m) => m.state.stage === 'active')) return
     const channels = await this.engine.deps.host.channels()
     this.engine.dispatchAll({ type: 'channels', channels, height })
+    this.#coverage.look(channels)
   }
 
   #onPayload(peer: NodeId, payload: Payload): void {

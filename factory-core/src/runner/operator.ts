@@ -2,6 +2,7 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { createLsp } from '../ceremony/index.js'
 import { fromWire, MIN_USE } from '../ceremony/terms.js'
+import type { HostChannel } from '../host/port.js'
 import type { StoredLog } from '../store/index.js'
 import { planTree } from '../tree/index.js'
 import { bundleOf, numbered, type Bundle } from '../watchtower/index.js'
@@ -27,10 +28,16 @@ import type {
   PendingInvite,
   Policy,
 } from './api.js'
+import { coverageNotice } from './coverage-watch.js'
+import { coversOf, economicsOf, type FactoryEconomics } from './economics.js'
 import type { Engine } from './engine.js'
+import { usualFeerate } from './feerate.js'
 import type { LadderApi } from './ladder-api.js'
-import { lspMachine } from './machine.js'
-import { describe, exitPlan, summarize } from './views.js'
+import { lspMachine, type Machine } from './machine.js'
+import { describe, exitPlan, phaseOf, summarize } from './views.js'
+
+/** sat per 1000 vB: below it nothing is relayed. */
+const LEAST_FEERATE = 1000
 
 export abstract class Operator implements FactoryApi {
   protected constructor(protected readonly engine: Engine) {}
@@ -63,20 +70,22 @@ export abstract class Operator implements FactoryApi {
   async list(): Promise<FactorySummary[]> {
     const channels = await this.engine.deps.host.channels()
     return [...this.engine.machines].map(([instance, m]) =>
-      this.#noticed(summarize(m, this.nodeId, channels, this.engine.context(instance))),
+      this.#noticed(m, channels, summarize(m, this.nodeId, channels, this.engine.context(instance))),
     )
   }
 
   async show(instance: InstanceId): Promise<FactoryDetails> {
     const machine = this.engine.machine(instance)
-    return this.#noticed(
-      describe(machine, this.nodeId, await this.engine.deps.host.channels(), this.engine.context(instance)),
-    )
+    const channels = await this.engine.deps.host.channels()
+    return this.#noticed(machine, channels, describe(machine, this.nodeId, channels, this.engine.context(instance)))
   }
 
-  /** A fee that is missing comes first: it is what the operator can do something about. */
-  #noticed<T extends FactorySummary>(summary: T): T {
-    return { ...summary, notice: this.engine.bumper.notice(summary.instance) ?? summary.notice }
+  /** A fee that is missing comes first, then what the machine says, then coverage: the most urgent is the one that is shown. */
+  #noticed<T extends FactorySummary>(machine: Machine, channels: readonly HostChannel[], summary: T): T {
+    const urgent = this.engine.bumper.notice(summary.instance) ?? summary.notice
+    if (urgent !== undefined) return { ...summary, notice: urgent }
+    const covers = coversOf(machine, this.nodeId, channels, this.engine.context(summary.instance))
+    return { ...summary, notice: coverageNotice(machine, covers) }
   }
 
   async peers(): Promise<PeerSummary[]> {
@@ -150,6 +159,27 @@ export abstract class Operator implements FactoryApi {
       this.engine.deps.store,
       bundleOf(this.engine.machine(instance).state, this.engine.context(instance), 0),
     )
+  }
+
+  async economics(instance?: InstanceId): Promise<FactoryEconomics[]> {
+    const { engine } = this
+    const machines = instance === undefined ? [...engine.machines.values()] : [engine.machine(instance)]
+    const [channels, forwards, feerate] = await Promise.all([
+      engine.deps.host.channels(),
+      engine.deps.host.forwards?.(),
+      usualFeerate(engine),
+    ])
+    return machines
+      .filter((m) => instance !== undefined || !['forming', 'aborted'].includes(phaseOf(m)))
+      .map((m) =>
+        economicsOf(m, engine.context(m.state.instance), {
+          self: this.nodeId,
+          channels,
+          forwards,
+          feerate: feerate ?? LEAST_FEERATE,
+          children: engine.bumper.fees(m.state.instance),
+        }),
+      )
   }
 
   log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {

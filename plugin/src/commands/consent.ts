@@ -4,31 +4,46 @@ import { FactoryError } from '@ln-factory/tlv'
 import { z } from 'zod'
 import { amountSat, blockCount, instance, line, node, wholeNumber, yesOrNo } from '../options/values.js'
 import { defineCommand } from './command.js'
+import { wishResult } from './ladder-results.js'
 import { inviteResult, policyResult } from './results.js'
 
 const ANY_HEIGHT = 499_999_999
 
 export const join = defineCommand({
   name: 'factory-join',
-  description: 'List invitations that wait for an answer, or answer one',
+  description: 'Ask an LSP for a place in a factory, or list and answer invitations',
   details:
-    'Without parameters it lists. Invitations of LSPs that the policy accepts from are answered automatically and never appear ' +
-    'here; those that break its limits are refused at once.',
+    'With lsp and capacity it asks: the LSP may take this node into its waiting room, it is asked again on every connection, and its next ' +
+    'invitation to a channel of exactly this capacity is accepted within the limits of factory-policy, once. With lsp and ' +
+    'accept=false the request is withdrawn. Without parameters it lists requests and invitations. Invitations of LSPs that the ' +
+    'policy accepts from are answered automatically and never appear here; those that break its limits are refused at once.',
   params: {
     instance_id: instance.optional().describe('the invitation to answer'),
-    accept: yesOrNo.optional().describe('true to join (default), false to refuse'),
+    accept: yesOrNo.optional().describe('true to join (default), false to refuse or to withdraw a request'),
     reason: line(200).optional().describe('why it is refused; the LSP is told'),
+    lsp: node.optional().describe('whom to ask for a place'),
+    capacity: amountSat.optional().describe('satoshi of the channel that is asked for'),
   },
-  check: ({ instance_id, accept, reason }) => {
-    if (instance_id === undefined && (accept ?? reason) !== undefined) {
-      throw new FactoryError('bad_parameter', 'factory-join: instance_id is missing')
-    }
-    if (reason !== undefined && accept !== false) {
-      throw new FactoryError('bad_parameter', 'factory-join: reason goes with accept=false only')
-    }
+  check: ({ instance_id, accept, reason, lsp, capacity }) => {
+    const wrong = (why: string): FactoryError => new FactoryError('bad_parameter', `factory-join: ${why}`)
+    if (instance_id !== undefined && lsp !== undefined)
+      throw wrong('instance_id answers an invitation, lsp asks for one')
+    if (lsp !== undefined && accept === true) throw wrong('accept=true goes with instance_id')
+    if (lsp !== undefined && accept === undefined && capacity === undefined) throw wrong('capacity is missing')
+    if (capacity !== undefined && (lsp === undefined || accept === false)) throw wrong('capacity goes with lsp alone')
+    if (instance_id === undefined && lsp === undefined && (accept ?? reason) !== undefined)
+      throw wrong('instance_id is missing')
+    if (reason !== undefined && (accept !== false || lsp !== undefined))
+      throw wrong('reason goes with accept=false of an invitation only')
   },
-  run: async ({ api }, { instance_id, accept = true, reason }) => {
-    if (instance_id === undefined) return { invitations: api.invites().map(inviteResult) }
+  run: async ({ api }, { instance_id, accept = true, reason, lsp, capacity }) => {
+    if (lsp !== undefined) {
+      if (capacity === undefined) api.ladder.withdraw(lsp)
+      else api.ladder.join(lsp, capacity)
+      return { requests: api.ladder.wishes().map(wishResult) }
+    }
+    if (instance_id === undefined)
+      return { invitations: api.invites().map(inviteResult), requests: api.ladder.wishes().map(wishResult) }
     await api.answer(instance_id, accept, reason)
     return { instance_id, accepted: accept }
   },

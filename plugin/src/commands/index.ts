@@ -1,12 +1,31 @@
 import type { Command } from './command.js'
 import { join, policy } from './consent.js'
 import { create } from './create.js'
+import { economics } from './economics.js'
 import { helpFor } from './help.js'
+import { ladder } from './ladder.js'
 import { abort, close, exit } from './leave.js'
 import { list, log, peers, show } from './look.js'
+import { waiting } from './waiting.js'
 import { invoice, pay } from '../pay/index.js'
 
-const acting = [create, list, show, peers, join, policy, invoice, pay, close, exit, abort, log]
+const acting = [
+  create,
+  list,
+  show,
+  peers,
+  join,
+  policy,
+  invoice,
+  pay,
+  close,
+  exit,
+  abort,
+  log,
+  ladder,
+  waiting,
+  economics,
+]
 
 /** Every command that the plugin adds to lightningd. */
 export const commands: readonly Command[] = [...acting, helpFor(acting)]

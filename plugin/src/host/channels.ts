@@ -66,6 +66,12 @@ export class Channels {
     return (await this.raw()).find((c) => c.channel_id === channelId)
   }
 
+  /** Channel ids by short channel id and by local alias. */
+  async shortIds(): Promise<ReadonlyMap<string, string>> {
+    await this.raw()
+    return this.byScid
+  }
+
   /** Channel with this short channel id or local alias. Aliases never change; an unknown one is looked up. */
   async byShortId(scid: string): Promise<string | undefined> {
     const known = this.byScid.get(scid)

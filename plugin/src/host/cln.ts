@@ -5,6 +5,7 @@ import type {
   BroadcastResult,
   DirectPayments,
   FeeWallet,
+  ForwardedFee,
   FundingCheck,
   FundingTx,
   Host,
@@ -20,6 +21,7 @@ import { Chain } from './chain.js'
 import { Channels } from './channels.js'
 import { ClnFeeWallet } from './fee-wallet.js'
 import { FundingWallet } from './funding.js'
+import { settledForwards } from './forwards.js'
 import { checkFunding } from './funding-check.js'
 import { Opening } from './opening.js'
 import { ClnPayments } from './payments.js'
@@ -157,6 +159,10 @@ export class ClnHost implements Host {
 
   checkFunding(channelId: string): Promise<FundingCheck> {
     return checkFunding(this.options.rpc, this.options.lightningDir, channelId)
+  }
+
+  forwards(): Promise<readonly ForwardedFee[]> {
+    return settledForwards(this.options.rpc, this.index)
   }
 
   height(): Promise<BlockHeight> {

@@ -1,5 +1,5 @@
 import { closedDoor, decide, defaultLadder, noMemory, type LadderView } from '@ln-factory/core/ladder'
-import type { LadderApi, LadderStatus } from '@ln-factory/core/runner'
+import type { FactoryEconomics, LadderApi, LadderStatus } from '@ln-factory/core/runner'
 import { blockHeight, blocks, instanceId, msat, nodeId, sat } from '@ln-factory/core/units'
 
 const CLIENT = nodeId('03' + 'aa'.repeat(32))
@@ -31,6 +31,25 @@ export const ladderView: LadderView = {
   busy: new Set(),
   presences: {},
   memory: noMemory,
+}
+
+export const economics: FactoryEconomics = {
+  instance: instanceId('01'.repeat(32)),
+  role: 'lsp',
+  phase: 'active',
+  paid: { funding: sat(310), tree: sat(0), children: sat(1200) },
+  routed: msat(5001),
+  clients: [
+    {
+      id: CLIENT,
+      capacity: sat(100_000),
+      balance: msat(1_999_999),
+      coverage: sat(120_000),
+      level: 'covered',
+      exitFloor: sat(2000),
+      routed: undefined,
+    },
+  ],
 }
 
 /** A ladder that remembers what it was asked. */

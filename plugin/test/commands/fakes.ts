@@ -3,7 +3,7 @@ import { blockHeight, blocks, instanceId, nodeId, sat, msat, txid } from '@ln-fa
 import { FactoryError } from '@ln-factory/tlv'
 import type { CommandContext, Rpc } from '../../src/commands/index.js'
 import { parseOptions } from '../../src/options/index.js'
-import { FakeLadder } from './fake-ladder.js'
+import { economics, FakeLadder } from './fake-ladder.js'
 
 export const LSP_ID = nodeId('02' + '11'.repeat(32))
 export const ALICE = nodeId('03' + 'aa'.repeat(32))
@@ -122,6 +122,10 @@ export class FakeApi implements FactoryApi {
   exit(id: string): ReturnType<FactoryApi['exit']> {
     this.note('exit', id)
     return Promise.resolve({ transactions: details.transactions, blocks: blocks(450) })
+  }
+  economics(...args: Parameters<FactoryApi['economics']>): ReturnType<FactoryApi['economics']> {
+    this.note('economics', ...args)
+    return Promise.resolve([economics])
   }
   gated: FactoryApi['gated'] = () => undefined
   bundle(id: string): ReturnType<FactoryApi['bundle']> {
