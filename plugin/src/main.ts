@@ -13,12 +13,16 @@ import { openSqliteStore } from '@ln-factory/core/store/sqlite'
 import { commands, type CommandContext } from './commands/index.js'
 import { ClnHost, FACTORY_FEATURES, FACTORY_MESSAGE, wireHooks, type Wiring } from './host/index.js'
 import { options, parseOptions } from './options/index.js'
+import { TowerFeed } from './watchtower/feed.js'
 import { FactoryPlugin, LightningRpc, type InitParams } from './rpc/index.js'
 
 interface Running extends Wiring {
   readonly context: CommandContext
   readonly node: FactoryNode
 }
+
+/** A new state is with the watchtowers within a minute: far less than anybody needs to bring an old one to chain. */
+const FEED_MS = 20_000
 
 interface Prepared {
   readonly config: CommandContext['config']
@@ -67,6 +71,8 @@ async function catchUp({ config, rpc, store, host }: Prepared): Promise<Running>
   })
   // Peers that connected while we were not listening.
   for (const peer of await host.peers()) if (peer.connected) await node.peerConnected(peer.id)
+  const feed = new TowerFeed(node, config.towers, log)
+  setInterval(() => void feed.run(), FEED_MS)
   return { host, handlers: node, node, context: { api: node, rpc, config } }
 }
 

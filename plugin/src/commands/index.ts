@@ -8,6 +8,7 @@ import { abort, close, exit } from './leave.js'
 import { list, log, peers, show } from './look.js'
 import { waiting } from './waiting.js'
 import { invoice, pay } from '../pay/index.js'
+import { watchtowerExport } from './watchtower.js'
 
 const acting = [
   create,
@@ -25,6 +26,7 @@ const acting = [
   ladder,
   waiting,
   economics,
+  watchtowerExport,
 ]
 
 /** Every command that the plugin adds to lightningd. */

@@ -81,7 +81,7 @@ export const bitcoinConfig = z.object({
 /** bitcoind's own. */
 export const bitcoindReply = z.object({
   result: z.unknown(),
-  error: z.object({ message: z.string() }).nullable(),
+  error: z.object({ code: z.number().int(), message: z.string() }).nullable(),
 })
 export const submitPackage = z.object({
   package_msg: z.string(),

@@ -7,6 +7,7 @@ import type { Blocks } from '@ln-factory/core/units'
 import { FactoryError } from '@ln-factory/tlv'
 import { z } from 'zod'
 import type { BitcoindSettings } from '../host/bitcoind-access.js'
+import { readTowers, type TowerAddress } from '../watchtower/secret.js'
 import { options } from './specs.js'
 import { amountSat, blockCount, node, wholeNumber } from './values.js'
 
@@ -27,6 +28,7 @@ export interface FactoryConfig {
   /** What may be added to the fees of a tree's transactions. */
   readonly feeLimits: FeeLimits
   readonly bitcoind: BitcoindSettings
+  readonly towers: readonly TowerAddress[]
   /** Seconds. */
   readonly stepTimeout: number
   /** Of factories that we create, when the command doesn't say otherwise. */
@@ -57,6 +59,7 @@ const schema = (regtest: boolean) =>
     'factory-bitcoin-rpcuser': word.optional(),
     'factory-bitcoin-rpcpassword': word.optional(),
     'factory-bitcoin-rpccookiefile': path.optional(),
+    'factory-watchtowers': path.optional(),
     'factory-step-timeout': wholeNumber(1, 86_400),
     'factory-active-blocks': blockCount(144, ANY_HEIGHT),
     'factory-arity': wholeNumber(1, 4),
@@ -132,8 +135,18 @@ export function parseOptions(raw: Readonly<Record<string, unknown>>, where: Surr
       password: o['factory-bitcoin-rpcpassword'],
       cookieFile: o['factory-bitcoin-rpccookiefile'],
     },
+    towers: towersIn(o['factory-watchtowers']),
     stepTimeout: o['factory-step-timeout'],
     creation: { params, activeBlocks: o['factory-active-blocks'] },
+  }
+}
+
+function towersIn(file: string | undefined): readonly TowerAddress[] {
+  if (file === undefined) return []
+  try {
+    return readTowers(file)
+  } catch (error) {
+    throw wrong('factory-watchtowers', error instanceof Error ? error.message : String(error))
   }
 }
 

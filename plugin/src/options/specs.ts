@@ -73,6 +73,12 @@ export const options: readonly OptionSpec[] = [
   bitcoind('rpcuser', 'string', "User for bitcoind's RPC (default: lightningd's own setting)"),
   bitcoind('rpcpassword', 'string', "Password for bitcoind's RPC (default: lightningd's own setting)"),
   bitcoind('rpccookiefile', 'string', "Cookie file of bitcoind's RPC (default: in bitcoind's data directory)"),
+  {
+    name: 'factory-watchtowers',
+    type: 'string',
+    description:
+      'File of watchtowers that guard our factories too, a line "url name secret" each; readable by you alone',
+  },
   int('step-timeout', 120, 'Seconds that each step of a ceremony may take'),
   int(
     'active-blocks',

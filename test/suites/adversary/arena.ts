@@ -7,9 +7,8 @@ import { createHash } from 'node:crypto'
 import { decodeFactoryMessage, decodePayload, piggyback, type Payload } from '@ln-factory/tlv'
 import type { ClientState, LspState } from '../../../factory-core/src/ceremony/index.js'
 import type { Context } from '../../../factory-core/src/machine/index.js'
-import { defaultPolicy, FactoryNode, type Policy } from '../../../factory-core/src/runner/index.js'
+import { defaultPolicy, FactoryNode, unpackState, type Policy } from '../../../factory-core/src/runner/index.js'
 import { FACTORY_SECRET_LABEL } from '../../../factory-core/src/signing/index.js'
-import { decodeState } from '../../../factory-core/src/store/index.js'
 import { MemoryDisk, openMemoryStore } from '../../../factory-core/src/store/memory/index.js'
 import { blocks, nodeId, type InstanceId, type NodeId } from '../../../factory-core/src/units/index.js'
 import { ArenaHost } from './host.js'
@@ -71,8 +70,9 @@ export class Arena {
   }
 
   state(id: NodeId, instance: InstanceId): LspState | ClientState | undefined {
-    const text = this.disk(id).machines.get(instance)?.state
-    return text === undefined ? undefined : (decodeState(text) as LspState | ClientState)
+    const store = openMemoryStore({ disk: this.disk(id).copy() })
+    const stored = store.machine(instance)
+    return stored === undefined ? undefined : unpackState(stored, store).state
   }
 
   /** What the machines of this node compute with, for those who compute the same on its behalf. */
