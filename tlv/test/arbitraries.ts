@@ -1,6 +1,6 @@
 /** fast-check arbitraries for every message; values that may be sent, edge values included. */
 import fc, { type Arbitrary } from 'fast-check'
-import type { ChannelInFactory, FactoryMessage, Payload, WireOutput, WireTreeParams } from '../src/index.js'
+import type { ChannelInFactory, FactoryMessage, MovePart, Payload, WireOutput, WireTreeParams } from '../src/index.js'
 
 const int = (bits: number): Arbitrary<number> => fc.integer({ min: 0, max: 2 ** bits - 1 })
 const bytes = (min: number, max = min): Arbitrary<Uint8Array> =>
@@ -41,6 +41,18 @@ const params: Arbitrary<WireTreeParams> = fc.record({
 })
 
 const heightArb = fc.integer({ min: 0, max: 499_999_999 })
+const part = (last: number, amountIn: bigint, amountOut: bigint): Arbitrary<MovePart> =>
+  fc.record({
+    kind: fc.constant('move_part'),
+    ...base,
+    newInstance: bytes(32),
+    index: int(16),
+    last: fc.constant(last),
+    hash: bytes(32),
+    amountIn: fc.constant(amountIn),
+    amountOut: fc.constant(amountOut),
+    secret: bytes(32),
+  })
 
 export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, { kind: K }>> } = {
   invite: fc.record({
@@ -218,6 +230,16 @@ export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, {
   join_refused: fc.record({ kind: fc.constant('join_refused'), ...base, reason: textArb(0, 255) }),
   join_withdraw: fc.record({ kind: fc.constant('join_withdraw'), ...base }),
   reads_channel_in_factory: fc.record({ kind: fc.constant('reads_channel_in_factory'), ...base }),
+  move_offer: fc.record({ kind: fc.constant('move_offer'), ...base, newInstance: bytes(32), most: msat }),
+  move_part: fc.oneof(
+    fc
+      .record({ last: fc.constant(0), amount: fc.bigInt({ min: 1n, max: 2_000_000_000_000_000n }) })
+      .chain(({ last, amount }) => part(last, amount, amount)),
+    fc.tuple(msat, msat).chain(([a, b]) => part(1, a < b ? a : b, a < b ? b : a)),
+  ),
+  move_ready: fc.record({ kind: fc.constant('move_ready'), ...base, index: int(16), secret: bytes(32) }),
+  move_key: fc.record({ kind: fc.constant('move_key'), ...base, key: bytes(32) }),
+  move_refuse: fc.record({ kind: fc.constant('move_refuse'), ...base, index: int(16), reason: textArb(0, 255) }),
 }
 
 export const payloadArb: Arbitrary<Payload> = fc.oneof(...Object.values<Arbitrary<Payload>>(payloadArbs))

@@ -41,7 +41,8 @@ const isOfStock = (chain: Chain): boolean => chain[0]?.key.path === 'key' && cha
 /** Sent again on every block from the expiry on. What spends an output that is gone is refused by the node, and harmless. */
 export function advanceDistribution(step: Builder, context: Context, live: ClientLive, height: BlockHeight): void {
   const { state } = step
-  if (!isOnChain(state) || height < state.invite.expiry) return
+  // Who has moved has been paid: what the distribution would give is the LSP's.
+  if (!isOnChain(state) || height < state.invite.expiry || state.move?.moved === true) return
   const path = livePath(state, context, live)
   const funding = fundingOf(path).txid
   const published = exitSpends(path).some((s) => state.seen[s.tx.txid] !== undefined)

@@ -35,6 +35,9 @@ export function unsettle(step: Builder, text: string): void {
       // The host may have given up what is not on chain any more: it is asked again.
       step.to({ ...common, stage: 'exiting', exit: { ...state.exit, channelClosing: false } })
       break
+    case 'moved':
+      step.to({ ...common, stage: 'active', confirmedAt: state.confirmedAt })
+      break
     case 'distribution':
       step.to({ ...common, ...state.from })
   }

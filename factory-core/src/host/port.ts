@@ -280,7 +280,9 @@ export interface HtlcEvent {
 
 /** `failure` is a BOLT 4 failure message in hex (code first), `reason` goes to the log. */
 export type HtlcDecision =
-  { readonly kind: 'continue' } | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
+  /** `forwardTo`: over this channel to the same peer instead; only where the host can (`choosesForwardingChannel`). */
+  | { readonly kind: 'continue'; readonly forwardTo?: string }
+  | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
 
 /** An HTLC that pays us, alone or as the last hop of a route. */
 export interface ReceivedHtlc {

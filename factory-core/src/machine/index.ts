@@ -128,8 +128,6 @@ export type Event =
   | { readonly type: 'channelsChanged' }
   /** An HTLC that a rule of this machine waits for (runner/expected.ts) is there, and is held until `answerHtlc`. */
   | { readonly type: 'htlcReceived'; readonly htlc: ReceivedHtlc }
-  /** Another factory of this node has something to say, see the effect `tell`. */
-  | { readonly type: 'told'; readonly from: InstanceId }
   /** Once per block, what the host's channels hold: is an HTLC near its end? */
   | { readonly type: 'channels'; readonly channels: readonly HostChannel[]; readonly height: BlockHeight }
   /** After a start, once per stored machine: answer what happened meanwhile. */
@@ -144,6 +142,13 @@ export type OperatorOrder =
   /** `feerate` in sat per 1000 vB. */
   | { readonly order: 'close'; readonly feerate: number; readonly script: Uint8Array }
   | { readonly order: 'exit' }
+  /** LSP: clients that are in the factory `to` move there. `feerate`: sat per 1000 vB, to take the coins back to `script`. */
+  | {
+      readonly order: 'rotate'
+      readonly to: InstanceId
+      readonly script: Uint8Array
+      readonly feerate: number
+    }
 
 /** `step`: the peer's answer is due. `retry`: try the same host call again. `move`: look after the moves to the next factory. */
 export type TimerName = 'step' | 'retry' | 'move'
@@ -160,8 +165,6 @@ export type Effect =
   | { readonly do: 'watchTx'; readonly txid: Txid; readonly since: BlockHeight }
   /** Settle or fail an HTLC that is held; nothing when the host does not ask. */
   | { readonly do: 'answerHtlc'; readonly htlc: string; readonly decision: HeldDecision }
-  /** Another machine of this node looks at what we have come to. */
-  | { readonly do: 'tell'; readonly instance: InstanceId; readonly event: Extract<Event, { type: 'told' }> }
   | { readonly do: 'watchOutpoint'; readonly outpoint: OutPoint; readonly since: BlockHeight }
   /** Of everything that this machine watches: it is over for good. */
   | { readonly do: 'unwatch' }

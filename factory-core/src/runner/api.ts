@@ -35,6 +35,43 @@ export interface CreateResult {
   readonly fundingAmount: Sat
 }
 
+/** Where the clients of a factory go before it expires. */
+export interface RotateRequest {
+  readonly instance: InstanceId
+  /**
+   * `create`: a new factory for those of the old one's clients that are connected and still in it, each with its old capacity, unless
+   * `clients` says otherwise (waiting clients may be among them). `existing`: one that has been created.
+   */
+  readonly to:
+    | {
+        readonly kind: 'create'
+        readonly clients?: CreateRequest['clients'] | undefined
+        readonly lifetime: Blocks
+        /** Default: those of the old factory. */
+        readonly params?: TreeParams | undefined
+        readonly stepTimeout: number
+      }
+    | { readonly kind: 'existing'; readonly instance: InstanceId }
+  /** sat per 1000 vB, of the transaction that takes the old factory's coins back. */
+  readonly feerate: number
+}
+
+export interface RotateResult {
+  /** Of the new factory. */
+  readonly instance: InstanceId
+  /** Clients of the old factory that have a channel in it. */
+  readonly moving: readonly NodeId[]
+}
+
+/** `moving`: its balance is on the way. `moved`: it has left, and its key is ours. `keyless`: it has left, without its key. */
+export interface MoveSummary {
+  readonly peer: NodeId
+  readonly to: InstanceId
+  readonly stage: 'moving' | 'moved' | 'keyless'
+  /** Parts that are done. */
+  readonly parts: number
+}
+
 export interface ChannelSummary {
   readonly peer: NodeId
   readonly channelId: string | undefined
@@ -57,6 +94,8 @@ export interface FactorySummary {
   readonly expiry: BlockHeight
   readonly earlyWarning: Blocks
   readonly channels: readonly ChannelSummary[]
+  /** Balances that go to other factories. */
+  readonly moves: readonly MoveSummary[]
   /** Why it was aborted, or what the operator must know now. */
   readonly notice: string | undefined
 }
@@ -162,6 +201,11 @@ export interface FactoryApi {
   abort(instance: InstanceId, reason: string): Promise<void>
   /** LSP: one transaction that pays everyone its balance. Resolves when it is broadcast. `feerate`: sat per 1000 vB. */
   close(instance: InstanceId, feerate: number): Promise<{ txid: string; fee: Sat; vsize: number; ours: Sat }>
+  /**
+   * LSP: the clients' balances move to another factory, each for its owner's factory key; when all have left, one transaction takes the
+   * coins back. Answers when the new factory's funding is broadcast; what follows goes on by itself, also after restarts.
+   */
+  rotate(request: RotateRequest): Promise<RotateResult>
   /**
    * Leave alone: a client publishes its path and closes its channel unilaterally; the LSP publishes the whole tree, closes every
    * channel, and takes its stocks back. Level by level, each when the one above is confirmed. Returns the plan.

@@ -266,12 +266,6 @@ export class Engine {
         case 'answerHtlc':
           this.held.answer(effect.htlc, effect.decision)
           break
-        case 'tell':
-          // After this step, so that no two steps interleave.
-          queueMicrotask(() => {
-            this.dispatch(effect.instance, effect.event)
-          })
-          break
       }
     }
   }

@@ -1,8 +1,18 @@
 /** Which HTLCs that pay us a machine waits for: they are held for it, and never reach the rules for ordinary ones. */
 import type { ReceivedHtlc } from '../host/port.js'
+import { clientExpects, lspExpects } from '../turnover/index.js'
+import type { InstanceId } from '../units/index.js'
 import type { Machine } from './machine.js'
 
-/** One per protocol that moves money by hash. */
-const RULES: readonly ((machine: Machine, htlc: ReceivedHtlc) => boolean)[] = []
-
-export const expectsHtlc = (machine: Machine, htlc: ReceivedHtlc): boolean => RULES.some((rule) => rule(machine, htlc))
+/** `machines`: all of this node, for what moves from one factory to another. */
+export function expectsHtlc(
+  machine: Machine,
+  htlc: ReceivedHtlc,
+  machines: { get(instance: InstanceId): Machine | undefined },
+): boolean {
+  if (machine.role === 'lsp') return lspExpects(machine.state, htlc)
+  return clientExpects(machine.state, htlc, (to) => {
+    const other = machines.get(to)
+    return other?.role === 'client' && 'channelId' in other.state ? other.state.channelId : undefined
+  })
+}

@@ -2,6 +2,7 @@
 import type { HostChannel } from '../host/port.js'
 import { fromWire } from '../ceremony/terms.js'
 import { blockHeight, blocks, type NodeId } from '../units/index.js'
+import { clientIsMoving, lspIsMoving } from '../turnover/index.js'
 import type { GatedChannel } from './api.js'
 import type { Machine } from './machine.js'
 
@@ -16,6 +17,18 @@ const holds = (machine: Machine, channelId: string): boolean =>
     ? machine.state.clients.some((c) => c.channelId === channelId)
     : 'channelId' in machine.state && machine.state.channelId === channelId
 
+/** Of an LSP: the other factory channels with the client whose channel this is, those of the youngest factory first. */
+export function channelsBeside(machines: Iterable<Machine>, channelId: string): string[] {
+  const ours = [...machines].flatMap((m) => (m.role === 'lsp' ? [m.state] : []))
+  const client = ours.flatMap((s) => s.clients).find((c) => c.channelId === channelId)?.id
+  if (client === undefined) return []
+  return ours
+    .filter((s) => s.stage === 'active')
+    .sort((a, b) => b.expiry - a.expiry)
+    .flatMap((s) => s.clients.filter((c) => c.id === client))
+    .flatMap((c) => (c.channelId === undefined || c.channelId === channelId ? [] : [c.channelId]))
+}
+
 /** For a channel that may be one of this machine's, and is not known to be. */
 export const shutGate = (machine: Machine): GatedChannel => ({ ...gate(machine, ''), gate: 'shut' })
 
@@ -23,11 +36,12 @@ function gate(machine: Machine, channelId: string): GatedChannel {
   const open = machine.state.stage === 'active' ? 'open' : 'shut'
   if (machine.role === 'lsp') {
     const { instance, earlyWarning, expiry, params, clients, exit } = machine.state
+    const moving = clients.some((c, i) => c.channelId === channelId && lspIsMoving(machine.state, i))
     const leaving = exit?.clients.some((i) => clients[i]?.channelId === channelId) === true
     return {
       instance,
       role: 'lsp',
-      gate: leaving ? 'shut' : open,
+      gate: leaving || moving ? 'shut' : open,
       earlyWarning,
       expiry,
       confirmationMargin: params.confirmationMargin,
@@ -37,7 +51,7 @@ function gate(machine: Machine, channelId: string): GatedChannel {
   return {
     instance,
     role: 'client',
-    gate: open,
+    gate: clientIsMoving(machine.state) ? 'shut' : open,
     earlyWarning: blocks(invite.earlyWarning),
     expiry: blockHeight(invite.expiry),
     confirmationMargin: fromWire(invite.params).confirmationMargin,

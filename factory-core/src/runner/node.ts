@@ -18,7 +18,7 @@ import type { GatedChannel } from './api.js'
 import { CoverageWatch } from './coverage-watch.js'
 import { Engine, type NodeDeps } from './engine.js'
 import { expectsHtlc } from './expected.js'
-import { gateOf, granted, shutGate, Unbacked } from './gates.js'
+import { channelsBeside, gateOf, granted, shutGate, Unbacked } from './gates.js'
 import { clientMachine } from './machine.js'
 import { Ladder } from './ladder.js'
 import { Operator } from './operator.js'
@@ -109,6 +109,17 @@ export class FactoryNode extends Operator implements HostHandlers {
   }
 
   htlc(event: HtlcEvent): HtlcDecision {
+    const decision = this.#decide(event)
+    if (decision.kind === 'continue' || event.outChannelId === undefined) return decision
+    if (!this.engine.deps.host.caps.choosesForwardingChannel) return decision
+    // The host took one of several channels with this client, and not one that may carry it.
+    for (const other of channelsBeside(this.engine.machines.values(), event.outChannelId))
+      if (this.#decide({ ...event, outChannelId: other }).kind === 'continue')
+        return { kind: 'continue', forwardTo: other }
+    return decision
+  }
+
+  #decide(event: HtlcEvent): HtlcDecision {
     return decideHtlc({
       event,
       in: this.gated(event.inChannelId),
@@ -118,7 +129,7 @@ export class FactoryNode extends Operator implements HostHandlers {
 
   received(htlc: ReceivedHtlc): Promise<HeldDecision> | undefined {
     for (const [instance, machine] of this.engine.machines) {
-      if (!expectsHtlc(machine, htlc)) continue
+      if (!expectsHtlc(machine, htlc, this.engine.machines)) continue
       const held = this.engine.held.hold(htlc)
       this.engine.dispatch(instance, { type: 'htlcReceived', htlc })
       return held

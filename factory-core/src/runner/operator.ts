@@ -1,15 +1,17 @@
 /** What the operator can ask of a factory node: `FactoryApi`, answered from the engine's machines. */
 import { FactoryError } from '@ln-factory/tlv'
-import { createLsp } from '../ceremony/index.js'
+import { createLsp, type LspState } from '../ceremony/index.js'
 import { fromWire, MIN_USE } from '../ceremony/terms.js'
 import type { HostChannel } from '../host/port.js'
 import type { StoredLog } from '../store/index.js'
+import { hasLeft } from '../turnover/index.js'
 import { planTree } from '../tree/index.js'
 import { bundleOf, numbered, type Bundle } from '../watchtower/index.js'
 import {
   blocks,
   instanceId,
   msat,
+  sat,
   type BlockHeight,
   type Blocks,
   type InstanceId,
@@ -27,6 +29,8 @@ import type {
   PeerSummary,
   PendingInvite,
   Policy,
+  RotateRequest,
+  RotateResult,
 } from './api.js'
 import { coverageNotice } from './coverage-watch.js'
 import { coversOf, economicsOf, type FactoryEconomics } from './economics.js'
@@ -149,6 +153,38 @@ export abstract class Operator implements FactoryApi {
     )
   }
 
+  async rotate(request: RotateRequest): Promise<RotateResult> {
+    const { instance, to, feerate } = request
+    const { state: old } = this.engine.machine(instance)
+    if (old.role !== 'lsp' || old.stage !== 'active')
+      throw new FactoryError('wrong_state', `factory ${instance} is ${old.stage} here; its LSP rotates an active one`)
+    const next = to.kind === 'existing' ? to.instance : (await this.#createNext(old, to)).instance
+    const { state } = this.engine.machine(next)
+    if (state.role !== 'lsp') throw new FactoryError('wrong_state', `factory ${next} is not ours to fill`)
+    const script = await this.engine.deps.host.newScript()
+    await this.engine.order(instance, { order: 'rotate', to: next, script, feerate })
+    const inNext = new Set(state.clients.map((c) => c.id))
+    return { instance: next, moving: old.clients.map((c) => c.id).filter((id) => inNext.has(id)) }
+  }
+
+  async #createNext(
+    old: LspState,
+    { clients, lifetime, params, stepTimeout }: Extract<RotateRequest['to'], { kind: 'create' }>,
+  ): Promise<CreateResult> {
+    const online = new Set((await this.peers()).filter((p) => p.connected && p.protocol === 'ours').map((p) => p.id))
+    const channels = await this.engine.deps.host.channels()
+    const staying = old.clients
+      .filter((c, i) => online.has(c.id) && !hasLeft(old, i))
+      .map((c) => {
+        const channel = channels.find((h) => h.channelId === c.channelId)
+        const balance = channel === undefined ? 0n : c.capacity - channel.ours / 1000n
+        return { id: c.id, capacity: roomFor(c.capacity, balance), push: msat(0) }
+      })
+    const chosen = clients ?? staying
+    if (chosen.length === 0) throw new FactoryError('peer_offline', 'no client that could move is connected')
+    return this.create({ clients: chosen, lifetime, params: params ?? old.params, stepTimeout })
+  }
+
   async exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }> {
     await this.engine.order(instance, { order: 'exit' })
     return exitPlan(this.engine.machine(instance), this.engine.context(instance))
@@ -204,6 +240,12 @@ export abstract class Operator implements FactoryApi {
         throw new FactoryError('peer_unsupported', `${id} does not offer pluggable channel factories (feature bit 271)`)
     }
   }
+}
+
+/** As large as before; larger when the balance would not leave us a reserve of 2 % and what a commitment costs. */
+const roomFor = (capacity: Sat, balance: bigint): Sat => {
+  const needed = balance + balance / 50n + 5000n
+  return needed > capacity ? sat(needed) : capacity
 }
 
 /** @throws FactoryError `bad_parameter` */

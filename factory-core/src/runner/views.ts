@@ -23,7 +23,7 @@ import {
   type NodeId,
   type OutPoint,
 } from '../units/index.js'
-import type { ChannelSummary, FactoryDetails, FactorySummary, PathTxSummary, Phase } from './api.js'
+import type { ChannelSummary, FactoryDetails, FactorySummary, MoveSummary, PathTxSummary, Phase } from './api.js'
 import type { Machine } from './machine.js'
 
 const LSP_PHASES: Readonly<Record<LspState['stage'], Phase>> = {
@@ -110,6 +110,10 @@ function lspSummary(
         outpoint: channel?.funding,
       }
     }),
+    moves: (state.moves ?? []).flatMap((m): MoveSummary[] => {
+      const peer = state.clients[m.position]?.id
+      return peer === undefined ? [] : [{ peer, to: m.to, stage: m.stage, parts: m.count }]
+    }),
     notice: state.stage === 'aborted' ? state.reason : state.notice,
   }
 }
@@ -147,6 +151,17 @@ function clientSummary(
         outpoint: path?.channel.outpoint,
       },
     ],
+    moves:
+      state.move === undefined
+        ? []
+        : [
+            {
+              peer: state.lsp,
+              to: state.move.to,
+              stage: state.move.moved ? 'moved' : 'moving',
+              parts: state.move.count,
+            },
+          ],
     notice: state.stage === 'aborted' || state.stage === 'refused' ? state.reason : state.notice,
   }
 }

@@ -17,6 +17,7 @@ export { nobleBackend } from './backend-noble.js'
 export { backendChoice, defaultBackend, selectBackend, type BackendChoice } from './backend-select.js'
 export { tinyBackend } from './backend-tiny.js'
 export { combineOrBlame, type CombineResult, type SignerPartial } from './blame.js'
+export { handOver, handoverHash } from './handover.js'
 export { taggedHash, tagHasher } from './hash.js'
 export {
   aggregateKeys,

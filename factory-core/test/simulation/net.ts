@@ -3,6 +3,8 @@ import { decodeFactoryMessage, decodePayload, piggyback, type Payload } from '@l
 import type { CreateRequest, FactoryDetails, FactoryNode, Policy } from '../../src/runner/index.js'
 import { defaultParams } from '../../src/tree/index.js'
 import { blocks, msat, sat, type InstanceId, type NodeId } from '../../src/units/index.js'
+import type { ClientState, LspState } from '../../src/ceremony/index.js'
+import { revive } from '../../src/runner/machine.js'
 import type { MemoryDisk } from '../../src/store/memory/index.js'
 import type { SimHost } from './host.js'
 import { World } from './world.js'
@@ -118,6 +120,20 @@ export class Net {
     showing?.catch(() => undefined)
     await this.world.run()
     return showing?.catch(() => undefined)
+  }
+
+  /** The machine's state, as it is on disk. */
+  stateOf(id: NodeId, instance: InstanceId): LspState | ClientState | undefined {
+    const { machines, items } = this.disk(id)
+    const stored = machines.get(instance)
+    if (stored?.state === undefined) return undefined
+    return revive(
+      { instance, role: stored.role, state: stored.state },
+      {
+        items: (of, prefix) =>
+          [...(items.get(of) ?? [])].filter(([key]) => key.startsWith(prefix)).map(([key, value]) => ({ key, value })),
+      },
+    ).state
   }
 
   /** Phase of the factory at each node, LSP first; `none` where it is unknown, `down` where nothing runs. */

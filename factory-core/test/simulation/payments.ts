@@ -20,6 +20,7 @@ export class SimPayments implements DirectPayments {
   readonly #incoming = new Map<string, Incoming>()
   readonly #outgoing = new Map<string, Promise<Outcome>>()
   readonly #expected = new Map<string, Uint8Array>()
+  readonly #asked = new Set<string>()
   #count = 0
   /** How often each hash was offered: more than once at a time would be a loss. */
   readonly offered: string[] = []
@@ -39,8 +40,15 @@ export class SimPayments implements DirectPayments {
     let outcome = this.#outgoing.get(payment.hash)
     if (outcome === undefined) {
       // In an object: a promise that resolves with a promise waits for it.
-      const offered = await world.answer(nodeId, () => ({ outcome: this.#offer(payment) }))
-      outcome = offered.outcome
+      const offered = world.answer(nodeId, () => {
+        this.#asked.delete(payment.hash)
+        return { outcome: this.#offer(payment) }
+      })
+      this.#asked.add(payment.hash)
+      outcome = offered.then(
+        (o) => o.outcome,
+        (error: unknown) => ({ error: String(error) }),
+      )
       this.#outgoing.set(payment.hash, outcome)
     }
     const ended = await outcome
@@ -51,8 +59,10 @@ export class SimPayments implements DirectPayments {
     })
   }
 
-  /** After a start of this host's process. */
+  /** After a start of this host's process. What the last one asked, and died before the host heard of it, was never asked. */
   tellAgain(): void {
+    for (const hash of this.#asked) this.#outgoing.delete(hash)
+    this.#asked.clear()
     for (const incoming of this.#incoming.values()) this.#tell(incoming)
   }
 

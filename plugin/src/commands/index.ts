@@ -5,6 +5,7 @@ import { economics } from './economics.js'
 import { helpFor } from './help.js'
 import { ladder } from './ladder.js'
 import { abort, close, exit } from './leave.js'
+import { rotate } from './rotate.js'
 import { list, log, peers, show } from './look.js'
 import { waiting } from './waiting.js'
 import { invoice, pay } from '../pay/index.js'
@@ -19,6 +20,7 @@ const acting = [
   policy,
   invoice,
   pay,
+  rotate,
   close,
   exit,
   abort,

@@ -1,29 +1,8 @@
 /** Commands that end a factory. */
-import { FactoryError } from '@ln-factory/tlv'
-import { z } from 'zod'
 import { instance, line } from '../options/values.js'
-import { defineCommand, type CommandContext } from './command.js'
-import { ask } from './node-state.js'
+import { defineCommand } from './command.js'
+import { feerate as feerateParam, feerateOf } from './feerate.js'
 import { amount, transactionResult } from './results.js'
-
-const parsedFeerate = z.object({ perkw: z.number().int().positive() })
-/** A weight unit is a quarter of a virtual byte. */
-const WEIGHT = 4
-/** Below it nothing is relayed. */
-const LOWEST = 1000
-
-/** Satoshi per 1000 vB, of a feerate as lightningd writes it (`normal`, `2000perkb`, `500perkw`, or a number of perkb). */
-async function feerateOf({ rpc, config }: CommandContext, given: string | undefined): Promise<number> {
-  try {
-    const { perkw } = await ask(rpc, 'parsefeerate', [given ?? 'normal'], parsedFeerate)
-    return Math.max(LOWEST, perkw * WEIGHT)
-  } catch (error) {
-    // A regtest node has no estimates, and nobody to compete with.
-    if (given === undefined && config.network === 'regtest') return LOWEST
-    const why = error instanceof Error ? error.message : String(error)
-    throw new FactoryError('bad_parameter', `factory-close: feerate: ${why}`, 'give feerate, for example 2000perkb')
-  }
-}
 
 export const close = defineCommand({
   name: 'factory-close',
@@ -33,13 +12,10 @@ export const close = defineCommand({
     'are frozen. Answers when the transaction is broadcast.',
   params: {
     instance_id: instance.describe('the factory'),
-    feerate: z
-      .union([z.string().max(40), z.number().transform(String)])
-      .optional()
-      .describe("of the closing transaction, as lightningd's own commands take it; default normal"),
+    feerate: feerateParam.describe("of the closing transaction, as lightningd's own commands take it; default normal"),
   },
   run: async (context, { instance_id, feerate }) => {
-    const done = await context.api.close(instance_id, await feerateOf(context, feerate))
+    const done = await context.api.close(instance_id, await feerateOf(context, 'factory-close', feerate))
     return {
       instance_id,
       txid: done.txid,

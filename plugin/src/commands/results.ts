@@ -3,6 +3,7 @@ import type {
   ChannelSummary,
   FactoryDetails,
   FactorySummary,
+  MoveSummary,
   PathTxSummary,
   PendingInvite,
   Policy,
@@ -44,6 +45,8 @@ const channelResult = (c: ChannelSummary): JsonObject => ({
   funding_outnum: c.outpoint?.vout,
 })
 
+const moveResult = (m: MoveSummary): JsonObject => ({ peer_id: m.peer, to: m.to, stage: m.stage, parts: m.parts })
+
 export const summaryResult = (f: FactorySummary): JsonObject => ({
   instance_id: f.instance,
   role: f.role,
@@ -56,6 +59,7 @@ export const summaryResult = (f: FactorySummary): JsonObject => ({
   expiry: f.expiry,
   early_warning: f.earlyWarning,
   channels: f.channels.map(channelResult),
+  moves: f.moves.map(moveResult),
   notice: f.notice,
 })
 

@@ -113,7 +113,8 @@ export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
         cltvOut: forwards ? onion.outgoing_cltv_value : undefined,
         height: blockHeight(htlc.cltv_expiry - htlc.cltv_expiry_relative),
       })
-      if (decision.kind === 'continue') return CONTINUE
+      if (decision.kind === 'continue')
+        return decision.forwardTo === undefined ? CONTINUE : { ...CONTINUE, forward_to: decision.forwardTo }
       plugin.log(`HTLC on ${htlc.short_channel_id} refused: ${decision.reason}`, 'info')
       return { result: 'fail', failure_message: decision.failure }
     },

@@ -27,6 +27,8 @@ const RECONNECT = 1000
 
 /** `sendpay` over one hop. lightningd's own records say what became of a hash, so nothing is paid twice, also across restarts. */
 export class ClnPayments implements DirectPayments {
+  private readonly underWay = new Map<string, Promise<Uint8Array>>()
+
   constructor(
     private readonly rpc: HostRpc,
     private readonly channels: Channels,
@@ -37,7 +39,16 @@ export class ClnPayments implements DirectPayments {
     return Promise.resolve(new Uint8Array(randomBytes(32)))
   }
 
-  async pay(payment: DirectPayment): Promise<Uint8Array> {
+  /** Asked again while it is under way, the same answer serves both. */
+  pay(payment: DirectPayment): Promise<Uint8Array> {
+    const before = this.underWay.get(payment.hash)
+    if (before !== undefined) return before
+    const paying = this.once(payment).finally(() => this.underWay.delete(payment.hash))
+    this.underWay.set(payment.hash, paying)
+    return paying
+  }
+
+  private async once(payment: DirectPayment): Promise<Uint8Array> {
     const sent = await this.sent(payment.hash)
     const done = sent.find((p) => p.status === 'complete')?.payment_preimage
     if (done !== undefined) return hex.decode(done)

@@ -9,6 +9,7 @@ export const LSP_ID = nodeId('02' + '11'.repeat(32))
 export const ALICE = nodeId('03' + 'aa'.repeat(32))
 export const BOB = nodeId('02' + 'bb'.repeat(32))
 export const ONE = instanceId('01'.repeat(32))
+export const TWO = instanceId('02'.repeat(32))
 export const TXID = txid('ee'.repeat(32))
 
 export const config = parseOptions({}, { lightningDir: '/d', network: 'regtest' })
@@ -34,6 +35,7 @@ export const details: FactoryDetails = {
     },
     { peer: BOB, channelId: undefined, capacity: sat(100_000), ours: undefined, outpoint: undefined },
   ],
+  moves: [{ peer: ALICE, to: TWO, stage: 'moving', parts: 1 }],
   notice: undefined,
   params: config.creation.params,
   transactions: [
@@ -118,6 +120,10 @@ export class FakeApi implements FactoryApi {
   close(...args: Parameters<FactoryApi['close']>): ReturnType<FactoryApi['close']> {
     this.note('close', ...args)
     return Promise.resolve({ txid: TXID, fee: sat(500), vsize: 250, ours: sat(99_999) })
+  }
+  rotate(...args: Parameters<FactoryApi['rotate']>): ReturnType<FactoryApi['rotate']> {
+    this.note('rotate', ...args)
+    return Promise.resolve({ instance: TWO, moving: [ALICE] })
   }
   exit(id: string): ReturnType<FactoryApi['exit']> {
     this.note('exit', id)

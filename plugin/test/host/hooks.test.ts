@@ -197,6 +197,15 @@ describe('the htlc_accepted hook', () => {
     expect(rpc.count('listpeerchannels')).toBe(1)
   })
 
+  it('sends a forward over the channel that the core names', async () => {
+    const { up, hook } = wired({ htlc: () => ({ kind: 'continue', forwardTo: 'ee'.repeat(32) }) })
+    await up()
+    expect(await hook('htlc_accepted', htlc({ forward_to: OUT }, { short_channel_id: '7x7x7' }))).toEqual({
+      result: 'continue',
+      forward_to: 'ee'.repeat(32),
+    })
+  })
+
   it('fails what the core refuses, in its words', async () => {
     const { up, hook, logs } = wired({ htlc: () => ({ kind: 'fail', failure: '2002', reason: 'gate is shut' }) })
     await up()

@@ -24,6 +24,7 @@ import { decodeTlvStream } from '../stream.js'
 import { Writer } from '../writer.js'
 import {
   PayloadKind,
+  type MovePart,
   type Payload,
   type Propose,
   type WireChannel,
@@ -89,6 +90,26 @@ const propose = checked(
     if (p.clientIndex < 1 || p.clientIndex >= p.keys.length) {
       throw new FactoryError('wire_value', `clientIndex: ${p.clientIndex}, with ${p.keys.length} keys`)
     }
+  },
+)
+
+const movePart = checked(
+  struct<Omit<MovePart, 'kind'>>({
+    ...base,
+    newInstance: hash32,
+    index: u16,
+    last: u8,
+    hash: hash32,
+    amountIn: msat,
+    amountOut: msat,
+    secret: hash32,
+  }),
+  ({ last, amountIn, amountOut }) => {
+    if (last > 1) throw new FactoryError('wire_value', `last: ${last}`)
+    if (amountIn > amountOut)
+      throw new FactoryError('wire_value', `amountIn: ${amountIn}, above amountOut ${amountOut}`)
+    if (last === 0 && (amountIn !== amountOut || amountIn === 0n))
+      throw new FactoryError('wire_value', `a part of ${amountIn} msat that brings ${amountOut}`)
   },
 )
 
@@ -315,6 +336,20 @@ const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonl
   reads_channel_in_factory: {
     id: PayloadKind.readsChannelInFactory,
     fields: struct<FieldsOf<'reads_channel_in_factory'>>(base),
+  },
+  move_offer: {
+    id: PayloadKind.moveOffer,
+    fields: struct<FieldsOf<'move_offer'>>({ ...base, newInstance: hash32, most: msat }),
+  },
+  move_part: { id: PayloadKind.movePart, fields: movePart },
+  move_ready: {
+    id: PayloadKind.moveReady,
+    fields: struct<FieldsOf<'move_ready'>>({ ...base, index: u16, secret: hash32 }),
+  },
+  move_key: { id: PayloadKind.moveKey, fields: struct<FieldsOf<'move_key'>>({ ...base, key: hash32 }) },
+  move_refuse: {
+    id: PayloadKind.moveRefuse,
+    fields: struct<FieldsOf<'move_refuse'>>({ ...base, index: u16, reason: text(u8, 0, MAX_REFUSE_REASON) }),
   },
 }
 

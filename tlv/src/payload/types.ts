@@ -39,6 +39,11 @@ export const PayloadKind = {
   saleStored: 54,
   saleLive: 56,
   saleAbort: 58,
+  moveOffer: 68,
+  movePart: 70,
+  moveReady: 72,
+  moveKey: 74,
+  moveRefuse: 76,
   assistRequest: 80,
   assistOffer: 82,
   assistRefuse: 84,
@@ -436,6 +441,53 @@ export interface ReadsChannelInFactory extends Base {
   readonly kind: 'reads_channel_in_factory'
 }
 
+/** LSP, on the old factory's instance: your balance can move to your channel in the new one. Repeated until it has. */
+export interface MoveOffer extends Base {
+  readonly kind: 'move_offer'
+  /** Of the new factory. */
+  readonly newInstance: Uint8Array // 32
+  /** What we can pay over the new channel in one HTLC now. */
+  readonly most: bigint // u64 msat
+}
+
+/**
+ * Client: the next part of its balance. It will pay `amountIn` over the old channel, when the LSP is ready, and takes `amountOut`
+ * over the new one for the same hash. Both are equal except in the last part, whose preimage is the client's factory key, and whose
+ * `amountOut` is all that the old channel holds for the client, also what it can't spend.
+ */
+export interface MovePart extends Base {
+  readonly kind: 'move_part'
+  readonly newInstance: Uint8Array // 32
+  readonly index: number // u16, from 0
+  readonly last: number // u8, 0 or 1
+  readonly hash: Uint8Array // 32
+  readonly amountIn: bigint // u64 msat
+  readonly amountOut: bigint // u64 msat
+  /** `payment_secret` for the HTLC over the new channel. */
+  readonly secret: Uint8Array // 32
+}
+
+/** LSP: pay `amountIn` now; nothing to pay when it is 0. */
+export interface MoveReady extends Base {
+  readonly kind: 'move_ready'
+  readonly index: number // u16
+  /** `payment_secret` for the HTLC over the old channel. */
+  readonly secret: Uint8Array // 32
+}
+
+/** Client: its factory key, when nothing was left that could be paid for it. */
+export interface MoveKey extends Base {
+  readonly kind: 'move_key'
+  readonly key: Uint8Array // 32
+}
+
+/** LSP: not this part, not now. */
+export interface MoveRefuse extends Base {
+  readonly kind: 'move_refuse'
+  readonly index: number // u16
+  readonly reason: string // u8 length, printable UTF-8
+}
+
 export type Payload =
   | Invite
   | Accept
@@ -484,3 +536,8 @@ export type Payload =
   | JoinRefused
   | JoinWithdraw
   | ReadsChannelInFactory
+  | MoveOffer
+  | MovePart
+  | MoveReady
+  | MoveKey
+  | MoveRefuse

@@ -56,6 +56,19 @@ import {
   startExit,
   watch,
 } from './running.js'
+import {
+  onMoveChannels,
+  onMoveDone,
+  onMovedSpent,
+  onMovedUnspent,
+  onMoveHtlc,
+  onMoveOffer,
+  onMovePaymentFailed,
+  onMoveReady,
+  onMoveRefused,
+  resumeMove,
+  watchMoved,
+} from '../../turnover/client.js'
 import { clientBase, type ClientState } from './state.js'
 
 type Builder = StepBuilder<ClientState>
@@ -85,6 +98,7 @@ export function stepClient(state: ClientState, live: ClientLive, event: Event, c
   const step = new StepBuilder(state)
   try {
     onEvent(step, context, live, event)
+    if (state.move?.moved !== true && step.state.move?.moved === true) watchMoved(step, context, live)
     return step.done()
   } catch (error) {
     if (!(error instanceof FactoryError) || event.type === 'operator') throw error
@@ -114,7 +128,8 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
         abort(step, 'disconnected while signing')
       return
     case 'timer':
-      if (step.state.stage === 'invited') refuse(step, 'the operator gave no answer in time')
+      if (event.name === 'move') resumeMove(step, context)
+      else if (step.state.stage === 'invited') refuse(step, 'the operator gave no answer in time')
       else if (isForming(step.state)) abort(step, `the LSP was silent while we were ${step.state.stage}`)
       return
     case 'done':
@@ -128,6 +143,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
         })
       else if (event.call.call === 'newScript') abort(step, event.error)
       else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.error)
+      else if (event.call.call === 'payDirect') onMovePaymentFailed(step, event.call.payment.hash, event.error)
       else if (event.call.call === 'channels' && step.state.stage === 'closing') onCloseUnchecked(step, event.error)
       else step.log('warning', `${event.call.call}: ${event.error}`)
       return
@@ -140,9 +156,11 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       onDistributionUnconfirmed(step, context, live)
       return onCloseUnconfirmed(step, event.txid)
     case 'spent':
-      return onSpent(step, context, live, event.outpoint, event.height)
+      onSpent(step, context, live, event.outpoint, event.height)
+      return onMovedSpent(step, context, live, event.outpoint, event.height)
     case 'unspent':
-      return onUnspent(step, context, live, event.outpoint)
+      onUnspent(step, context, live, event.outpoint)
+      return onMovedUnspent(step, context, live, event.outpoint)
     case 'tip':
       return eachRule(
         step,
@@ -157,8 +175,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       if (step.state.stage === 'stored') step.call({ call: 'channels' })
       return
     case 'htlcReceived':
-    case 'told':
-      return
+      return onMoveHtlc(step, context, event.htlc)
     case 'resume':
       return resume(step, context, live)
     case 'conflict':
@@ -189,6 +206,12 @@ function onMessage(step: Builder, context: Context, live: ClientLive, payload: P
       return onCloseAggregatedNonce(step, context, live, payload)
     case 'close_complete':
       return onCloseComplete(step, context, live, payload)
+    case 'move_offer':
+      return onMoveOffer(step, context, payload)
+    case 'move_ready':
+      return onMoveReady(step, context, payload)
+    case 'move_refuse':
+      return onMoveRefused(step, payload.index, payload.reason)
     case 'sync':
       return
     default:
@@ -267,9 +290,10 @@ function onOrder(step: Builder, context: Context, live: ClientLive, order: Opera
         throw new FactoryError('wrong_state', `the factory is ${state.stage} and can't be aborted`, 'Use factory-exit.')
       return abort(step, order.reason)
     case 'close':
+    case 'rotate':
       throw new FactoryError(
         'wrong_state',
-        'only the LSP can close a factory',
+        'only the LSP can close or rotate a factory',
         'A client leaves alone with factory-exit.',
       )
   }
@@ -281,12 +305,16 @@ function onDone(step: Builder, context: Context, live: ClientLive, done: HostDon
       return onScript(step, context, done.script)
     case 'channels':
       onChannels(step, context, live, done.channels)
+      onMoveChannels(step, context, done.channels)
       return onCloseChannels(step, context, live, done.channels)
     case 'checkFunding':
       onFundingChecked(step, context, live, done.channelId, done.check)
       return watch(step, context, live)
     case 'utxo':
       return onFundingOutput(step, context, live, done.output)
+    case 'expectPayment':
+    case 'payDirect':
+      return onMoveDone(step, done)
     case 'broadcast':
       return onExitBroadcast(step, context, live, done.txid, done.result)
     default:
@@ -329,8 +357,11 @@ function resume(step: Builder, context: Context, live: ClientLive): void {
     case 'stored':
       return awaitChannel(step)
     case 'ready':
-    case 'active':
       return watch(step, context, live)
+    case 'active':
+      watch(step, context, live)
+      watchMoved(step, context, live)
+      return resumeMove(step, context)
     case 'closing': {
       watch(step, context, live)
       if (state.close.step === 'checking') step.call({ call: 'channels' })
@@ -345,6 +376,7 @@ function resume(step: Builder, context: Context, live: ClientLive): void {
       return advanceExit(step, context, live, context.height)
     case 'settled':
       watch(step, context, live)
+      watchMoved(step, context, live)
       if (state.how === 'cooperative') step.effect({ do: 'watchTx', txid: state.close.txid, since: state.createdAt })
       return
     case 'closed':

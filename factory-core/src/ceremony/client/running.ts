@@ -150,6 +150,8 @@ function activate(step: Builder, state: Extract<ClientState, { stage: 'ready' }>
 export function startExit(step: Builder, context: Context, live: ClientLive): void {
   const { state } = step
   if (state.stage === 'exiting') return
+  if (state.move?.moved === true)
+    throw new FactoryError('wrong_state', `everything of ours in this factory has moved to ${state.move.to}`)
   const onChain = state.stage === 'ready' && state.confirmedAt !== undefined
   if (state.stage !== 'active' && state.stage !== 'closing' && !onChain)
     throw new FactoryError('wrong_state', `the factory is ${state.stage}: there is nothing on chain to exit from`)
@@ -169,7 +171,7 @@ export function exitForHtlcs(
   height: BlockHeight,
 ): void {
   const { state } = step
-  if (state.stage !== 'active') return
+  if (state.stage !== 'active' || state.move?.moved === true) return
   const channel = channels.find((c) => c.channelId === state.channelId)
   if (channel === undefined || channel.onChain || !mustExit(channel, height, blocks(state.invite.earlyWarning))) return
   step.log('warning', 'an HTLC must be settled on chain: leaving the factory')

@@ -2,6 +2,7 @@
 import type { Invite } from '@ln-factory/tlv'
 import type { ClientClose, SignedClose } from '../../close/state.js'
 import type { ClientUpdate, Gift, LeafChoice } from '../../update/state.js'
+import type { ClientMove } from '../../turnover/state.js'
 import type { BlockHeight, InstanceId, NodeId } from '../../units/index.js'
 
 export interface Joined {
@@ -24,6 +25,8 @@ export type ClientEnd =
   | { readonly how: 'cooperative'; readonly confirmedAt: BlockHeight | undefined; readonly close: SignedClose }
   | { readonly how: 'exit'; readonly exit: Exit }
   | { readonly how: 'distribution'; readonly from: Distributable }
+  /** The LSP took the funding back after we had left. `confirmedAt`: of the funding. */
+  | { readonly how: 'moved'; readonly confirmedAt: BlockHeight }
 
 /** The stages in which a distribution may confirm, without what all stages share. */
 export type Distributable =
@@ -74,6 +77,8 @@ export interface ClientBase {
   readonly update: ClientUpdate | undefined
   readonly gift: Gift | undefined
   readonly notice: string | undefined
+  /** To another factory; none in factories that older versions stored. */
+  readonly move?: ClientMove | undefined
 }
 
 export type ClientState = ClientBase & ClientStage
@@ -83,8 +88,8 @@ export type ClientStageName = ClientStage['stage']
 export const PROPOSAL_ITEM = 'proposal'
 
 export function clientBase(state: ClientState): ClientBase {
-  const { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, notice } = state
-  return { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, notice }
+  const { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, notice, move } = state
+  return { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, notice, move }
 }
 
 export const joined = (state: Joined): Joined => ({ salt: state.salt, payoutScript: state.payoutScript })

@@ -71,6 +71,8 @@ export function base(state: LspState): LspBase {
     update,
     giving,
     notice,
+    rotation,
+    moves,
   } = state
   return {
     v,
@@ -90,5 +92,7 @@ export function base(state: LspState): LspBase {
     update,
     giving,
     notice,
+    rotation,
+    moves,
   }
 }

@@ -42,6 +42,19 @@ import {
 } from '../../machine/index.js'
 import { blockHeight, type BlockHeight, type InstanceId, type NodeId } from '../../units/index.js'
 import { earlyWarning, planTree } from '../../tree/index.js'
+import {
+  onExpected,
+  onMoveChannels,
+  onMoveHtlc,
+  onMoveKey,
+  onMovePaid,
+  onMovePart,
+  onMovePaymentFailed,
+  onRotateOrder,
+  pollMoves,
+  resumeMoves,
+} from '../../turnover/lsp.js'
+import { reapWhenEmpty } from '../../turnover/reap.js'
 import type { CreateRequest } from '../../runner/api.js'
 import { abort, cleanUp, sendAbort, undoLate } from './abort.js'
 import { clientPosition } from './factory.js'
@@ -150,6 +163,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       break
     case 'connected':
       onConnected(step, event.peer)
+      pollMoves(step, context)
       break
     case 'disconnected':
       onDisconnected(step, event.peer)
@@ -163,6 +177,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'failed':
       if (event.call.call === 'launch') onLaunchFailed(step, event.error)
       else if (event.call.call === 'cleanUp') step.effect({ do: 'timer', name: 'retry', seconds: 60 })
+      else if (event.call.call === 'payDirect') onMovePaymentFailed(step, event.call.payment.hash, event.error)
       else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.call.channelId, event.error)
       else if (step.state.stage === 'closing') onCloseCallFailed(step, event.call, event.error)
       else if (isForming(step.state.stage))
@@ -186,6 +201,8 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
         () => exitAtDeadline(step, context, live, event.height),
         () => advanceLspExit(step, context, live, event.height),
         () => bury(step, event.height),
+        () => pollMoves(step, context),
+        () => reapWhenEmpty(step, context),
       )
       break
     case 'resume':
@@ -197,6 +214,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'operator':
       if (event.order.order === 'abort') abort(step, event.order.reason)
       else if (event.order.order === 'close') onCloseOrder(step, live, context, event.order)
+      else if (event.order.order === 'rotate') onRotateOrder(step, event.order)
       else if (event.order.order === 'exit')
         startLspExit(step, context, live, everyone(step.state), 'ordered by the operator')
       break
@@ -210,8 +228,9 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       exitForHtlcs(step, context, live, event.channels, event.height)
       break
     case 'channelsChanged':
+      break
     case 'htlcReceived':
-    case 'told':
+      onMoveHtlc(step, context, event.htlc)
       break
   }
 }
@@ -240,6 +259,10 @@ function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId,
       return
     case 'sync':
       return onSync(step, context, live, peer)
+    case 'move_part':
+      return onMovePart(step, context, peer, payload)
+    case 'move_key':
+      return onMoveKey(step, peer, payload)
     case 'close_nonce':
     case 'close_partial_signature':
       return onCloseMessage(step, context, live, peer, payload)
@@ -284,6 +307,10 @@ function onTimer(step: Builder, context: Context, live: LspLive, name: TimerName
     return abort(step, late, silent[0])
   }
   if (name === 'step' && state.stage === 'closing') return onCloseTimer(step, live)
+  if (name === 'move') {
+    pollMoves(step, context)
+    return reapWhenEmpty(step, context)
+  }
   if (name !== 'retry') return
   if (state.stage === 'launching') launch(step, state)
   if (state.stage === 'closing') onCloseRetry(step, context)
@@ -309,7 +336,12 @@ function onDone(step: Builder, context: Context, live: LspLive, done: HostDone):
       return
     case 'channels':
       if (state.stage === 'completing') return onChannelsAtResume(step, context, live, done.channels)
+      onMoveChannels(step, context, done.channels)
       return onCloseChannels(step, live, context, done.channels)
+    case 'expectPayment':
+      return onExpected(step, done.hash, done.secret)
+    case 'payDirect':
+      return onMovePaid(step, done.payment.hash, done.preimage)
     case 'utxo':
       return onFundingAtResume(step, done.output)
     case 'newScript':
@@ -351,6 +383,8 @@ function resume(step: Builder, context: Context, live: LspLive): void {
       return watchTree(step, context, live)
     case 'active':
       watch(step)
+      resumeMoves(step, context)
+      reapWhenEmpty(step, context)
       return resumeExit(step, context, live)
     case 'closing':
       watch(step)
