@@ -46,6 +46,7 @@ export type ErrorCode =
   | 'store_locked'
   | 'host_failed'
   | 'host_unsupported' // this node software can't do it
+  | 'restored' // the store is an old copy: what it may have forgotten is not done
   | 'internal'
 
 /** What was wrong, and what the reader can do about it. Never holds a secret. */

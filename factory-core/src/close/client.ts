@@ -35,6 +35,7 @@ export function onClosePropose(step: Builder, context: Context, live: ClientLive
     if (!sameProposal(state.close, proposal)) return decline(step, 'another close was agreed before')
     return sendNonce(step, context, live)
   }
+  if (context.sealed) return decline(step, 'our database is an old copy: what we signed before may be missing in it')
   if (state.stage !== 'active') return decline(step, `our factory is ${state.stage}`)
   if (message.lockTime !== 0) return decline(step, 'the close has a lock time')
   const fault = faultOf(message)

@@ -28,6 +28,12 @@ export function onCloseOrder(
   order: Extract<OperatorOrder, { order: 'close' }>,
 ): void {
   const { state } = step
+  if (context.sealed)
+    throw new FactoryError(
+      'restored',
+      'this database is an old copy: what was signed for this factory may be missing in it, so nothing new is signed',
+      'Use factory-exit, or let the clients leave.',
+    )
   if (Object.keys(state.seen).length > 0 || state.exit !== undefined)
     throw new FactoryError(
       'wrong_state',

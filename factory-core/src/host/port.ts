@@ -179,11 +179,28 @@ export interface ForwardedFee {
   readonly fee: Msat
 }
 
+/**
+ * A few bytes for each factory that the host keeps with its own state, outside of our store: an older copy of the store under a
+ * living node is found out by them (DESIGN.md invariant 8).
+ */
+export interface Anchor {
+  /** Everything that is kept, by instance. */
+  read(): Promise<ReadonlyMap<InstanceId, string>>
+  /**
+   * Replaces what is kept for the instance. Owes: durable when it resolves.
+   * @param value at most 1000 printable ASCII characters
+   * @throws FactoryError `host_failed`, also when somebody else wrote since we read
+   */
+  keep(instance: InstanceId, value: string): Promise<void>
+}
+
 export interface Host {
   readonly nodeId: NodeId
   readonly caps: HostCaps
   /** Absent: transactions go out with the fee that is built into them, and no other. */
   readonly feeWallet?: FeeWallet
+  /** Absent: an old copy of the store can't be told from the current one. */
+  readonly anchor?: Anchor
   /** Absent: balances can't move to another factory over this host. */
   readonly direct?: DirectPayments
   /** All that succeeded, as far as the node remembers. Absent: this host can't tell what routing earned. */

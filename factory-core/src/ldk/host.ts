@@ -10,6 +10,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { hex } from '@scure/base'
 import { FactoryError } from '@ln-factory/tlv'
 import type {
+  Anchor,
   BroadcastResult,
   FundingCheck,
   FundingTx,
@@ -31,6 +32,7 @@ import {
   type OutPoint,
   type Sat,
 } from '../units/index.js'
+import { ldkAnchor } from './anchor.js'
 import { words } from './bitcoind.js'
 import { listChannels } from './channels.js'
 import { Claims } from './claims.js'
@@ -59,6 +61,7 @@ const SECRET_SALT = new TextEncoder().encode('ln-factory/ldk')
 
 export class LdkHost implements Host {
   readonly caps = CAPS
+  readonly anchor: Anchor
   private readonly opening: Opening
   private readonly payments: Payments
   private readonly sweeper: Sweeper
@@ -68,6 +71,7 @@ export class LdkHost implements Host {
     readonly node: LdkNode,
     private readonly wallet: LdkWallet,
   ) {
+    this.anchor = ldkAnchor(node.options.storage)
     this.opening = new Opening(node)
     this.payments = new Payments(node)
     this.sweeper = new Sweeper(node, wallet)

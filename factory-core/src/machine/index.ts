@@ -38,6 +38,8 @@ export interface Context {
   readonly maxPush: Msat
   /** `HostCaps.blip56`. */
   readonly blip56?: Blip56Caps | undefined
+  /** What this node signed here before may be missing in its store: nothing new is signed, ever. */
+  readonly sealed: boolean
   /** Read back what an earlier step stored as an item. */
   readonly item: (key: string) => Uint8Array | undefined
   /** Another factory of this node, to look at: a balance moves from one to the next. */

@@ -184,6 +184,23 @@ export interface GatedChannel {
   readonly confirmationMargin: Blocks
 }
 
+/** A factory of which this node's database is an older copy. */
+export interface RestoredSummary {
+  readonly instance: InstanceId
+  readonly role: 'lsp' | 'client'
+  /** Who may give a client its path back. */
+  readonly lsp: NodeId | undefined
+  /**
+   * `lost`: the database has nothing of it. `suspended`: nothing is done. `shut`: no HTLC, signs nothing, can be left. `sealed`: in
+   * use, signs nothing new.
+   */
+  readonly hold: 'lost' | 'suspended' | 'shut' | 'sealed'
+  /** Which signatures of ours are not on record. */
+  readonly missing: 'unknown' | readonly string[]
+  /** One sentence. */
+  readonly why: string
+}
+
 export interface FactoryApi {
   readonly nodeId: NodeId
   readonly ladder: LadderApi
@@ -217,6 +234,14 @@ export interface FactoryApi {
   bundle(instance: InstanceId): Bundle
   /** Costs, earnings and coverage of one factory, or of all that had a funding. */
   economics(instance?: InstanceId): Promise<FactoryEconomics[]>
+  /** Factories that are held back because the database was found, or said, to be an old copy. */
+  restored(): RestoredSummary[]
+  /**
+   * Where nothing is known of what is missing: it may be left (`exit`), or take HTLCs too (`use`). Never signs again either way.
+   * LOSES FUNDS when a close of it was signed that the database does not know of, and `use` is said.
+   * @throws `wrong_state`
+   */
+  reconcile(instance: InstanceId, word: 'exit' | 'use'): Promise<void>
   log(filter: {
     instance?: InstanceId | undefined
     after?: number | undefined

@@ -11,7 +11,9 @@ import type { FactoryStore, Role } from '../store/index.js'
 import type { BlockHeight, InstanceId, NodeId } from '../units/index.js'
 import { ChainFollower, type ChainEvent } from '../watch/index.js'
 import type { Policy } from './api.js'
+import { Anchorage } from './anchorage.js'
 import { FeeBumper } from './bumper.js'
+import { Copies } from './copies.js'
 import { execute } from './executor.js'
 import { HeldHtlcs } from './held.js'
 import { advance, revive, stepMachine, type Machine } from './machine.js'
@@ -44,6 +46,8 @@ export class Engine {
   readonly waiters = new Waiters()
   readonly held = new HeldHtlcs()
   readonly bumper: FeeBumper
+  readonly copies: Copies
+  readonly #anchorage: Anchorage
   readonly #timers: Timers
   readonly #watchlist = new Watchlist()
   readonly #follower: ChainFollower
@@ -58,6 +62,10 @@ export class Engine {
     this.#timers = new Timers((instance, name) => {
       this.dispatch(instance, { type: 'timer', name })
     }, deps.schedule ?? systemSchedule)
+    this.#anchorage = new Anchorage(deps.host.anchor, deps.schedule ?? systemSchedule, (text) => {
+      deps.host.log('error', text)
+    })
+    this.copies = new Copies(this, this.#anchorage)
     this.#policy = loadPolicy(deps.store, deps.policy)
     this.bumper = new FeeBumper({
       host: deps.host,
@@ -97,11 +105,14 @@ export class Engine {
   /** Timers end; the store is the caller's to close. */
   stop(): void {
     this.#timers.stop()
+    this.#anchorage.stop()
   }
 
   /** @throws FactoryError `unknown_instance` */
   machine(instance: InstanceId): Machine {
     const machine = this.machines.get(instance)
+    const notice = machine === undefined ? this.copies.notice(instance) : undefined
+    if (notice !== undefined) throw new FactoryError('restored', notice)
     if (machine === undefined)
       throw new FactoryError(
         'unknown_instance',
@@ -122,6 +133,7 @@ export class Engine {
       policy: this.#policy,
       maxPush: deps.host.caps.maxPush,
       blip56: deps.host.caps.blip56,
+      sealed: deps.store.isSealed(instance),
       item: (key) => deps.store.item(instance, key),
       factory: (other) => this.machines.get(other)?.state,
       connected: (peer) => this.peers.isConnected(peer),
@@ -196,6 +208,7 @@ export class Engine {
     machine.packed ||= packed !== undefined
     const after = phaseOf(machine)
     if (before !== after) this.deps.host.log('info', `factory ${instance} is ${after}`)
+    if (before !== after || step.records.length > 0) this.copies.keep(instance, machine)
     this.#run(instance, machine.role, step.effects)
     this.waiters.look(instance, machine)
   }
@@ -234,14 +247,18 @@ export class Engine {
     for (const effect of effects) {
       switch (effect.do) {
         case 'send':
-          this.peers.send(effect.peer, effect.payload)
+          this.#anchorage.leave(instance, () => {
+            this.peers.send(effect.peer, effect.payload)
+          })
           break
         case 'call':
-          void execute(this.deps.host, effect.call, (call) => this.bumper.send({ instance, role }, call)).then(
-            (event) => {
-              this.dispatch(instance, event)
-            },
-          )
+          this.#anchorage.leave(instance, () => {
+            void execute(this.deps.host, effect.call, (call) => this.bumper.send({ instance, role }, call)).then(
+              (event) => {
+                this.dispatch(instance, event)
+              },
+            )
+          })
           break
         case 'timer':
           this.#timers.set(instance, effect.name, effect.seconds)
@@ -264,7 +281,9 @@ export class Engine {
           for (const what of this.#watchlist.drop(instance)) this.#follower.unwatch(what)
           break
         case 'answerHtlc':
-          this.held.answer(effect.htlc, effect.decision)
+          this.#anchorage.leave(instance, () => {
+            this.held.answer(effect.htlc, effect.decision)
+          })
           break
       }
     }

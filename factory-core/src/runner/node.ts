@@ -45,6 +45,7 @@ export class FactoryNode extends Operator implements HostHandlers {
     const secret = await deps.host.deriveSecret(FACTORY_SECRET_LABEL)
     const engine = new Engine(deps, secret, await deps.host.height())
     engine.load()
+    await engine.copies.check()
     const node = new FactoryNode(engine)
     await node.channelsChanged()
     for (const instance of engine.machines.keys()) engine.dispatch(instance, { type: 'resume' })
@@ -146,16 +147,20 @@ export class FactoryNode extends Operator implements HostHandlers {
 
   async channelsChanged(): Promise<void> {
     const channels = await this.engine.deps.host.channels()
-    this.#unbacked.update(channels, new Set(granted(this.engine.machines.values()).keys()))
+    const peers = [...granted(this.engine.machines.values()).keys(), ...this.engine.copies.suspects(channels)]
+    this.#unbacked.update(channels, new Set(peers))
     this.engine.dispatchAll({ type: 'channelsChanged' })
   }
 
   gated(channelId: string): GatedChannel | undefined {
-    const gate = gateOf(this.engine.machines.values(), channelId)
+    const { machines, copies } = this.engine
+    const gate = gateOf(machines.values(), channelId) ?? gateOf(copies.suspended.values(), channelId)
+    if (gate !== undefined && copies.hold(gate.instance) !== undefined && copies.hold(gate.instance) !== 'sealed')
+      return { ...gate, gate: 'shut' }
     if (gate !== undefined || this.#unbacked.isOrdinary(channelId)) return gate
     // Not looked at yet, or zero-conf without a factory behind it. Without any grant there is no such thing.
-    const [machine] = granted(this.engine.machines.values()).values()
-    return machine === undefined ? undefined : shutGate(machine)
+    const [machine] = granted(machines.values()).values()
+    return machine === undefined ? copies.shutGate() : shutGate(machine)
   }
 
   /** One look at the channels per block, for all factories: an HTLC near its end takes its channel on chain. */
@@ -168,13 +173,15 @@ export class FactoryNode extends Operator implements HostHandlers {
   }
 
   #onPayload(peer: NodeId, payload: Payload): void {
-    const { machines, peers } = this.engine
+    const { machines, peers, copies } = this.engine
     if (this.ladder.joining.message(peer, payload)) return
     const instance: InstanceId = instanceId(Buffer.from(payload.instanceId).toString('hex'))
     if (machines.has(instance)) {
       this.engine.dispatch(instance, { type: 'message', peer, payload })
       return
     }
+    // A factory that we have forgotten, or half of it: nothing we could say would be right.
+    if (copies.suspended.has(instance) || copies.lost.has(instance)) return
     if (payload.kind === 'sync') {
       peers.send(peer, { kind: 'abort', instanceId: payload.instanceId, reason: 'unknown instance' })
       return

@@ -29,6 +29,7 @@ import type {
   PeerSummary,
   PendingInvite,
   Policy,
+  RestoredSummary,
   RotateRequest,
   RotateResult,
 } from './api.js'
@@ -73,20 +74,21 @@ export abstract class Operator implements FactoryApi {
 
   async list(): Promise<FactorySummary[]> {
     const channels = await this.engine.deps.host.channels()
-    return [...this.engine.machines].map(([instance, m]) =>
+    return [...this.engine.machines, ...this.engine.copies.suspended].map(([instance, m]) =>
       this.#noticed(m, channels, summarize(m, this.nodeId, channels, this.engine.context(instance))),
     )
   }
 
   async show(instance: InstanceId): Promise<FactoryDetails> {
-    const machine = this.engine.machine(instance)
+    const machine = this.engine.copies.suspended.get(instance) ?? this.engine.machine(instance)
     const channels = await this.engine.deps.host.channels()
     return this.#noticed(machine, channels, describe(machine, this.nodeId, channels, this.engine.context(instance)))
   }
 
-  /** A fee that is missing comes first, then what the machine says, then coverage: the most urgent is the one that is shown. */
+  /** An old copy of the database comes first, then a fee that is missing, then what the machine says, then coverage: the most urgent is the one that is shown. */
   #noticed<T extends FactorySummary>(machine: Machine, channels: readonly HostChannel[], summary: T): T {
-    const urgent = this.engine.bumper.notice(summary.instance) ?? summary.notice
+    const { copies, bumper } = this.engine
+    const urgent = copies.notice(summary.instance) ?? bumper.notice(summary.instance) ?? summary.notice
     if (urgent !== undefined) return { ...summary, notice: urgent }
     const covers = coversOf(machine, this.nodeId, channels, this.engine.context(summary.instance))
     return { ...summary, notice: coverageNotice(machine, covers) }
@@ -216,6 +218,16 @@ export abstract class Operator implements FactoryApi {
           children: engine.bumper.fees(m.state.instance),
         }),
       )
+  }
+
+  restored(): RestoredSummary[] {
+    return this.engine.copies.summaries()
+  }
+
+  reconcile(instance: InstanceId, word: 'exit' | 'use'): Promise<void> {
+    return Promise.resolve().then(() => {
+      this.engine.copies.reconcile(instance, word)
+    })
   }
 
   log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {

@@ -2,19 +2,15 @@ import { describe, expect, it } from 'vitest'
 import { finalize } from '../../src/tree/index.js'
 import { treeOf } from '../../src/ceremony/lsp/factory.js'
 import type { LspState } from '../../src/ceremony/index.js'
-import { unpackState } from '../../src/runner/index.js'
-import { openMemoryStore } from '../../src/store/memory/index.js'
 import { Net } from '../simulation/net.js'
+import { stateOn } from '../simulation/state.js'
 import { contextOf } from '../simulation/context.js'
 
 describe('a kickoff that somebody published is answered with the latest state', () => {
   it.each(['client', 'lsp'] as const)('by the %s alone', async (who) => {
     const net = await Net.of(8, 2)
     const instance = await net.active()
-    const store = openMemoryStore({ disk: net.disk(net.lsp).copy() })
-    const stored = store.machine(instance)
-    if (stored === undefined) throw new Error('no state')
-    const state = unpackState(stored, store).state as LspState & { stage: 'active' }
+    const state = stateOn(net.disk(net.lsp), instance) as LspState & { stage: 'active' }
     const tree = treeOf(state, await contextOf(net, net.lsp, instance))
     const kickoff = tree.spends.find((s) => s.role === 'kickoff')
     const leaf = tree.spends.find((s) => s.role === 'leaf')

@@ -2,6 +2,7 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { FactoryError } from '@ln-factory/tlv'
 import type {
+  Anchor,
   BroadcastResult,
   FundingCheck,
   FundingTx,
@@ -19,6 +20,7 @@ import {
   sat,
   txid,
   type BlockHeight,
+  type InstanceId,
   type Msat,
   type NodeId,
   type OutPoint,
@@ -71,6 +73,12 @@ export class SimHost implements Host {
   readonly coins: OutPoint[] = []
   factories = true
   readonly direct = new SimPayments(this)
+  /** What the node keeps for the factories. */
+  readonly kept = new Map<InstanceId, string>()
+  anchor?: Anchor = {
+    read: () => this.#later(() => new Map(this.kept)),
+    keep: (instance, value) => this.#later(() => void this.kept.set(instance, value)),
+  }
   #scripts = 0
 
   constructor(

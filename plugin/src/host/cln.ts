@@ -2,6 +2,7 @@ import { FactoryError } from '@ln-factory/tlv'
 import { hex } from '@scure/base'
 import { nodeId, sat, toMsat, type BlockHeight, type NodeId, type OutPoint, type Sat } from '@ln-factory/core/units'
 import type {
+  Anchor,
   BroadcastResult,
   DirectPayments,
   FeeWallet,
@@ -15,6 +16,7 @@ import type {
 } from '@ln-factory/core/host'
 import type { HostRpc } from '../rpc/index.js'
 import { AddressCodec } from './address.js'
+import { ClnAnchor } from './anchor.js'
 import type { BitcoindSettings } from './bitcoind-access.js'
 import { describeBlip56, detectBlip56 } from './blip56.js'
 import { Chain } from './chain.js'
@@ -50,6 +52,7 @@ export class ClnHost implements Host {
   readonly connections: Peers
   readonly log: Host['log']
   readonly feeWallet: FeeWallet
+  readonly anchor: Anchor
   readonly direct: DirectPayments
   private readonly chain: Chain
   private readonly funding: FundingWallet
@@ -65,6 +68,7 @@ export class ClnHost implements Host {
     const { rpc } = options
     this.feeWallet = new ClnFeeWallet(rpc, network, options.bitcoind ?? {})
     this.log = options.log
+    this.anchor = new ClnAnchor(rpc)
     this.index = new Channels(rpc)
     this.connections = new Peers(rpc)
     this.direct = new ClnPayments(rpc, this.index)

@@ -72,6 +72,7 @@ const RPC_CODES: Readonly<Record<ErrorCode, number>> = {
   wire_value: 5656,
   payment_failed: 5660,
   payment_pending: 5661,
+  restored: 5605,
 }
 
 export interface JsonRpcError {

@@ -138,6 +138,15 @@ export class FakeApi implements FactoryApi {
     this.known(id)
     return { instance: ONE, sequence: 3, since: blockHeight(100), until: blockHeight(9000), responses: [] }
   }
+  restored(): ReturnType<FactoryApi['restored']> {
+    return [
+      { instance: ONE, role: 'client', lsp: LSP_ID, hold: 'suspended', missing: ['cooperative'], why: 'it is old' },
+    ]
+  }
+  reconcile(...args: Parameters<FactoryApi['reconcile']>): Promise<void> {
+    this.note('reconcile', ...args)
+    return Promise.resolve()
+  }
   log(filter: Parameters<FactoryApi['log']>[0]): ReturnType<FactoryApi['log']> {
     this.note('log', filter)
     return [{ seq: 7, time: 1_700_000_000, instance: ONE, kind: 'state', text: 'active' }]

@@ -69,6 +69,7 @@ abstract class Party<S extends State, Phase extends string> {
       now: 1_800_000_000,
       maxPush: msat(0),
       policy: { ...defaultPolicy, autoAccept: this.autoAccept },
+      sealed: false,
       item: (key) => this.#store.item(instance, key),
       factory: () => undefined,
       connected: () => true,

@@ -86,6 +86,7 @@ export class Arena {
       now: this.#time,
       policy: this.#policies.get(id) ?? defaultPolicy,
       maxPush: host.caps.maxPush,
+      sealed: false,
       item: (key) => this.disk(id).items.get(instance)?.get(key),
       factory: (other) => this.state(id, other),
       connected: () => true,
@@ -266,12 +267,4 @@ export function tamper<K extends Payload['kind']>(
 }
 
 /** A copy of a disk as it is now: a backup. */
-export function backup(disk: MemoryDisk): MemoryDisk {
-  const copy = new MemoryDisk()
-  for (const [k, v] of disk.machines) copy.machines.set(k, { ...v })
-  for (const [k, v] of disk.records) copy.records.set(k, [...v])
-  for (const [k, v] of disk.items) copy.items.set(k, new Map(v))
-  for (const [k, v] of disk.settings) copy.settings.set(k, v)
-  copy.log.push(...disk.log)
-  return copy
-}
+export const backup = (disk: MemoryDisk): MemoryDisk => disk.copy()

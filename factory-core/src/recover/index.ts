@@ -1,0 +1,2 @@
+export * from './adopt.js'
+export { channelIdAt } from './channel-id.js'
