@@ -1,16 +1,24 @@
 /**
  * What LDK must not see or say as it is. Channel messages pass here on their way to the channel manager, and back.
- * - An HTLC that the factory's rules refuse gets an onion that doesn't open: LDK fails it before it leaves by another channel.
+ * - An HTLC that the factory's rules refuse is failed before it leaves by another channel (`refusal.ts`).
  * - `error` about a factory's channel makes LDK broadcast a commitment that nobody can use: it is kept from LDK. So is `shutdown`.
  * - Nothing more is said or heard about channels that were dropped.
  */
 import * as ldk from 'lightningdevkit'
+import { temporaryNodeFailure } from '../htlc/index.js'
+import type { HtlcDecision } from '../host/port.js'
 import type { NodeId } from '../units/index.js'
 import { channelIdOf, nodeIdOf } from './convert.js'
+import { spoiled, type Refusals } from './refusal.js'
+
+/** `failure` is a BOLT 4 failure message in hex; `reason` goes to the log. */
+export type Refused = Extract<HtlcDecision, { kind: 'fail' }>
 
 export interface GateOwner {
-  /** Reason to refuse this HTLC, or undefined. */
-  refuses(message: ldk.UpdateAddHTLC): string | undefined
+  /** Why this HTLC is not to be forwarded, or undefined. */
+  refuses(message: ldk.UpdateAddHTLC): Refused | undefined
+  /** What LDK says of a channel's fees, with a date that others believe. */
+  dated(event: ldk.MessageSendEvent): ldk.MessageSendEvent
   isFactory(channelId: string): boolean
   isDropped(channelId: string): boolean
   hasFactoryWith(peer: NodeId): boolean
@@ -19,26 +27,13 @@ export interface GateOwner {
   openRefused(peer: NodeId, temporaryId: string, words: string): void
 }
 
-/** Bytes of update_add_htlc before the onion (BOLT 2), and of the onion (BOLT 4); its HMAC is at the end. */
-const ONION_START = 32 + 8 + 8 + 32 + 4
-const ONION_BYTES = 1366
-
-/** The same HTLC, with an onion whose HMAC is wrong. */
-function spoiled(message: ldk.UpdateAddHTLC): ldk.UpdateAddHTLC {
-  const bytes = Uint8Array.from(message.write())
-  const last = ONION_START + ONION_BYTES - 1
-  bytes[last] = (bytes[last] ?? 0) ^ 1
-  const read = ldk.UpdateAddHTLC.constructor_read(bytes)
-  if (!(read instanceof ldk.Result_UpdateAddHTLCDecodeErrorZ_OK)) throw new Error('an HTLC that LDK wrote did not read')
-  return read.res
-}
-
 export class ChannelGate {
   readonly handler: ldk.ChannelMessageHandler
   private held: ldk.MessageSendEvent[] = []
 
   constructor(
     private readonly manager: ldk.ChannelManager,
+    private readonly refusals: Refusals,
     private readonly owner: GateOwner,
   ) {
     const inner = manager.as_ChannelMessageHandler()
@@ -106,20 +101,25 @@ export class ChannelGate {
    */
   collect(): boolean {
     const events = this.manager.as_MessageSendEventsProvider().get_and_clear_pending_msg_events()
-    for (const event of events) if (!this.silenced(event)) this.held.push(event)
+    for (const event of events)
+      if (!this.silenced(event)) this.held.push(this.owner.dated(this.refusals.rewrite(event)))
     return this.held.length > 0
   }
 
   private checked(message: ldk.UpdateAddHTLC): ldk.UpdateAddHTLC {
-    let reason: string | undefined
     try {
-      reason = this.owner.refuses(message)
+      const refused = this.owner.refuses(message)
+      if (refused === undefined) return message
+      this.owner.log('info', `HTLC refused: ${refused.reason}`)
+      this.refusals.add(message, refused.failure)
     } catch (error) {
       // No exception may cross into WASM; and what can't be judged is not let in.
-      reason = error instanceof Error ? error.message : String(error)
+      this.owner.log(
+        'warn',
+        `HTLC refused, as it can't be judged: ${error instanceof Error ? error.message : String(error)}`,
+      )
+      this.refusals.add(message, temporaryNodeFailure())
     }
-    if (reason === undefined) return message
-    this.owner.log('info', `HTLC refused: ${reason}`)
     return spoiled(message)
   }
 

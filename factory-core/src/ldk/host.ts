@@ -43,7 +43,7 @@ import { Payments, type Gates, type InvoiceRequest } from './payments.js'
 import { Sweeper } from './sweep.js'
 import type { LdkWallet } from './wallet.js'
 
-export interface LdkHostOptions extends Omit<LdkNodeOptions, 'offersFactories'> {
+export interface LdkHostOptions extends LdkNodeOptions {
   readonly wallet: LdkWallet
 }
 
@@ -80,7 +80,7 @@ export class LdkHost implements Host {
 
   /** @throws FactoryError `bad_parameter` (main network), `store_corrupt`, `host_failed` */
   static async open(options: LdkHostOptions): Promise<LdkHost> {
-    return new LdkHost(await LdkNode.open({ ...options, offersFactories: true }), options.wallet)
+    return new LdkHost(await LdkNode.open(options), options.wallet)
   }
 
   /** Once, when the handlers are ready. */

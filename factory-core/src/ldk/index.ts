@@ -1,6 +1,7 @@
 export { LdkHost, type LdkHostOptions } from './host.js'
 export { LdkNode, type LdkNodeOptions } from './node.js'
 export { openLdkStorage, type LdkStorage } from './storage.js'
+export { Tcp, type TcpOwner } from './tcp.js'
 export { BitcoindWallet, type LdkWallet } from './wallet.js'
 export type { BitcoindRpc } from './bitcoind.js'
 export type { Gates, InvoiceRequest } from './payments.js'

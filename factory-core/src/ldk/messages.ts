@@ -43,8 +43,7 @@ export class Messages {
   /** What Rust may still point at. */
   private sent: unknown[] = []
 
-  /** @param offered whether this node offers factories */
-  constructor(events: MessageEvents, offered: boolean) {
+  constructor(events: MessageEvents) {
     this.handler = ldk.CustomMessageHandler.new_impl(
       {
         handle_custom_message: (message, from) => {
@@ -77,12 +76,12 @@ export class Messages {
         },
         provided_node_features: () => {
           const features = ldk.NodeFeatures.constructor_empty()
-          if (offered) features.set_optional_custom_bit(OURS)
+          features.set_optional_custom_bit(OURS)
           return features
         },
         provided_init_features: () => {
           const features = ldk.InitFeatures.constructor_empty()
-          if (offered) features.set_optional_custom_bit(OURS)
+          features.set_optional_custom_bit(OURS)
           return features
         },
       },

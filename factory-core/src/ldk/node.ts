@@ -4,16 +4,19 @@
  */
 import * as ldk from 'lightningdevkit'
 import { hex } from '@scure/base'
-import { RawTx } from '@scure/btc-signer'
 import { FactoryError } from '@ln-factory/tlv'
 import type { Host } from '../host/port.js'
 import { outPointKey, type NodeId } from '../units/index.js'
 import { Bitcoin, words, type BitcoindRpc } from './bitcoind.js'
+import { Broadcaster } from './broadcast.js'
 import { keyBytes, nodeIdOf, outPointOf } from './convert.js'
+import { dated } from './dated.js'
 import { ChannelGate, type GateOwner } from './gate.js'
 import { Messages, type MessageEvents } from './messages.js'
-import { assemble, type Parts } from './parts.js'
+import { assemble, takeEvents, type Parts } from './parts.js'
 import { Records } from './records.js'
+import { Refusals } from './refusal.js'
+import { corrupt, MANAGER, MONITOR, openManager, readMonitors } from './state.js'
 import type { LdkStorage } from './storage.js'
 import { ChainSync } from './sync.js'
 import { Tcp, type TcpOwner } from './tcp.js'
@@ -26,8 +29,6 @@ export interface LdkNodeOptions {
   readonly storage: LdkStorage
   readonly bitcoind: BitcoindRpc
   readonly log: Host['log']
-  /** Does its `init` offer factories (feature bit 271)? */
-  readonly offersFactories: boolean
   /** Milliseconds between looks at bitcoind's tip. */
   readonly pollInterval?: number
 }
@@ -39,8 +40,6 @@ export interface NodeOwner extends Pick<GateOwner, 'refuses' | 'openRefused'>, M
   block(height: number): void
 }
 
-const MONITOR = 'monitor:'
-const MANAGER = 'manager'
 const SEED_BYTES = 32
 /** Milliseconds, as LDK's documentation asks. */
 const MANAGER_TICK = 60_000
@@ -58,6 +57,8 @@ export class LdkNode implements TcpOwner {
   /** Scripts of fundings whose monitor was made in this run, by outpoint. */
   readonly scripts = new Map<string, string>()
   private readonly gate: ChannelGate
+  private readonly broadcaster: Broadcaster
+  private readonly refusals: Refusals
   private readonly timers: NodeJS.Timeout[] = []
   private owner: NodeOwner | undefined
   private scheduled = false
@@ -73,15 +74,18 @@ export class LdkNode implements TcpOwner {
   ) {
     this.nodeId = nodeIdOf(manager.get_our_node_id())
     this.sync = new ChainSync(bitcoin, parts, manager, records)
+    this.broadcaster = new Broadcaster(bitcoin, records, options.log)
     const active = (): NodeOwner => {
       if (this.owner === undefined) throw new FactoryError('wrong_state', 'the node does not run yet')
       return this.owner
     }
-    this.gate = new ChannelGate(manager, {
+    this.refusals = new Refusals(options.storage, writes, parts.keys.get_node_secret_key())
+    this.gate = new ChannelGate(manager, this.refusals, {
       refuses: (message) => active().refuses(message),
       openRefused: (peer, id, text) => {
         active().openRefused(peer, id, text)
       },
+      dated: (event) => dated(event, parts.keys.as_NodeSigner()),
       isFactory: (id) => records.get(id)?.factory === true,
       isDropped: (id) => records.get(id)?.state === 'dropped',
       hasFactoryWith: (peer) => [...records.all()].some((r) => r.factory && r.peer === peer && r.state === 'live'),
@@ -93,15 +97,12 @@ export class LdkNode implements TcpOwner {
         if (!this.stopped) act(active())
       })
     }
-    this.messages = new Messages(
-      {
-        message: (peer, body) => later((o) => o.message(peer, body)),
-        otherProtocol: (peer, body) => later((o) => o.otherProtocol(peer, body)),
-        connected: (peer) => later((o) => o.connected(peer)),
-        disconnected: (peer) => later((o) => o.disconnected(peer)),
-      },
-      options.offersFactories,
-    )
+    this.messages = new Messages({
+      message: (peer, body) => later((o) => o.message(peer, body)),
+      otherProtocol: (peer, body) => later((o) => o.otherProtocol(peer, body)),
+      connected: (peer) => later((o) => o.connected(peer)),
+      disconnected: (peer) => later((o) => o.disconnected(peer)),
+    })
     const ignore = ldk.IgnoringMessageHandler.constructor_new()
     this.peers = ldk.PeerManager.constructor_new(
       this.gate.handler,
@@ -151,15 +152,7 @@ export class LdkNode implements TcpOwner {
     })
     const tip = await bitcoin.tip()
     const monitors = readMonitors(options.storage, parts)
-    const stored = options.storage.get(MANAGER)
-    const manager =
-      stored === undefined
-        ? newManager(parts, network, tip)
-        : readManager(
-            stored,
-            parts,
-            [...monitors.values()].map((m) => m.monitor),
-          )
+    const manager = openManager(options.storage, parts, network, tip, monitors.values())
     const node = new LdkNode(options, bitcoin, parts, manager, records, writes)
     broadcast = (txs) => void node.broadcast(txs)
     seen = (funding, monitor) => {
@@ -206,6 +199,7 @@ export class LdkNode implements TcpOwner {
       this.options.log('warn', `bitcoind: ${words(error)}`)
     }
     if (this.stopped || this.sync.tip.hash === before) return
+    this.refusals.prune(this.manager.list_channels())
     this.wake()
     this.owner?.block(this.sync.tip.height)
   }
@@ -255,30 +249,9 @@ export class LdkNode implements TcpOwner {
     this.options.storage.close()
   }
 
-  /**
-   * Send what LDK wants sent. A commitment of a channel whose leaf is not in a block is not sent: nobody could use it, and LDK
-   * asks again at each block.
-   */
-  async broadcast(txs: readonly Uint8Array[]): Promise<void> {
-    for (const tx of txs) {
-      try {
-        if (!(await this.hasGround(tx))) continue
-        const { accepted, error } = await this.bitcoin.broadcast(tx)
-        if (!accepted) this.options.log('debug', `transaction refused: ${error ?? ''}`)
-      } catch (error) {
-        this.options.log('warn', `broadcast: ${words(error)}`)
-      }
-    }
-  }
-
-  private async hasGround(tx: Uint8Array): Promise<boolean> {
-    const inputs: readonly { readonly txid: Uint8Array; readonly index: number }[] = RawTx.decode(tx).inputs
-    for (const input of inputs) {
-      const record = this.records.atFunding(`${hex.encode(input.txid)}:${input.index}`)
-      if (record?.factory !== true) continue
-      if (record.state === 'dropped' || (await this.bitcoin.utxo(record.funding, false)) === undefined) return false
-    }
-    return true
+  /** Send what LDK wants sent, as far as it can be used. Never rejects. */
+  broadcast(txs: readonly Uint8Array[]): Promise<void> {
+    return this.broadcaster.broadcast(txs)
   }
 
   private turn(): void {
@@ -301,15 +274,7 @@ export class LdkNode implements TcpOwner {
 
   /** @returns whether there were any */
   private handleEvents(): boolean {
-    const events: ldk.Event[] = []
-    const handler = ldk.EventHandler.new_impl({
-      handle_event: (event) => {
-        events.push(event)
-        return ldk.Result_NoneReplayEventZ.constructor_ok()
-      },
-    })
-    this.manager.as_EventsProvider().process_pending_events(handler)
-    this.parts.chain.as_EventsProvider().process_pending_events(handler)
+    const events = takeEvents(this.manager, this.parts)
     for (const event of events) {
       try {
         this.owner?.event(event)
@@ -332,67 +297,4 @@ export class LdkNode implements TcpOwner {
     this.stopped = true
     for (const timer of this.timers) clearInterval(timer)
   }
-}
-
-const corrupt = (why: string): FactoryError => new FactoryError('store_corrupt', `LDK's state: ${why}`)
-
-interface StoredMonitor {
-  readonly outpoint: ldk.OutPoint
-  readonly monitor: ldk.ChannelMonitor
-}
-
-function readMonitors(storage: LdkStorage, parts: Parts): Map<string, StoredMonitor> {
-  const monitors = new Map<string, StoredMonitor>()
-  for (const [key, bytes] of storage.list(MONITOR)) {
-    const read = ldk.UtilMethods.constructor_C2Tuple_ThirtyTwoBytesChannelMonitorZ_read(
-      Uint8Array.from(bytes),
-      parts.keys.as_EntropySource(),
-      parts.keys.as_SignerProvider(),
-    )
-    if (!(read instanceof ldk.Result_C2Tuple_ThirtyTwoBytesChannelMonitorZDecodeErrorZ_OK))
-      throw corrupt(`the monitor of ${key} is garbled`)
-    const monitor = read.res.get_b()
-    monitors.set(key, { monitor, outpoint: monitor.get_funding_txo().get_a() })
-  }
-  return monitors
-}
-
-function newManager(parts: Parts, network: ldk.Network, tip: { hash: string; height: number }): ldk.ChannelManager {
-  const { keys } = parts
-  const best = ldk.BestBlock.constructor_new(hex.decode(tip.hash).reverse(), tip.height)
-  return ldk.ChannelManager.constructor_new(
-    parts.fees,
-    parts.chain.as_Watch(),
-    parts.broadcaster,
-    parts.router,
-    parts.messageRouter,
-    parts.logger,
-    keys.as_EntropySource(),
-    keys.as_NodeSigner(),
-    keys.as_SignerProvider(),
-    parts.config,
-    ldk.ChainParameters.constructor_new(network, best),
-    Math.floor(Date.now() / 1000),
-  )
-}
-
-function readManager(bytes: Uint8Array, parts: Parts, monitors: ldk.ChannelMonitor[]): ldk.ChannelManager {
-  const { keys } = parts
-  const read = ldk.UtilMethods.constructor_C2Tuple_ThirtyTwoBytesChannelManagerZ_read(
-    Uint8Array.from(bytes),
-    keys.as_EntropySource(),
-    keys.as_NodeSigner(),
-    keys.as_SignerProvider(),
-    parts.fees,
-    parts.chain.as_Watch(),
-    parts.broadcaster,
-    parts.router,
-    parts.messageRouter,
-    parts.logger,
-    parts.config,
-    monitors,
-  )
-  if (!(read instanceof ldk.Result_C2Tuple_ThirtyTwoBytesChannelManagerZDecodeErrorZ_OK))
-    throw corrupt('the channel manager is garbled, or a monitor of it is missing')
-  return read.res.get_b()
 }

@@ -99,6 +99,20 @@ export function assemble(options: PartsOptions): Parts {
   }
 }
 
+/** What the manager and the monitors have to tell, collected: handlers must not call back into them. */
+export function takeEvents(manager: ldk.ChannelManager, { chain }: Parts): ldk.Event[] {
+  const events: ldk.Event[] = []
+  const handler = ldk.EventHandler.new_impl({
+    handle_event: (event) => {
+      events.push(event)
+      return ldk.Result_NoneReplayEventZ.constructor_ok()
+    },
+  })
+  manager.as_EventsProvider().process_pending_events(handler)
+  chain.as_EventsProvider().process_pending_events(handler)
+  return events
+}
+
 function config(): ldk.UserConfig {
   const all = ldk.UserConfig.constructor_default()
   const handshake = all.get_channel_handshake_config()

@@ -8,6 +8,7 @@ import type { GatedChannel } from '../runner/api.js'
 import { blockHeight, blocks, msat, nodeId, type Blocks, type Msat } from '../units/index.js'
 import { channelAt, incoming } from './channels.js'
 import { channelIdOf, nodeIdOf, present, someU64, u16, u32, u64 } from './convert.js'
+import type { Refused } from './gate.js'
 import { encodeInvoice, type RouteHint } from './invoice.js'
 import type { LdkNode } from './node.js'
 
@@ -173,8 +174,8 @@ export class Payments {
     node.manager.fail_htlc_backwards_with_reason(event.payment_hash, code)
   }
 
-  /** Reason to refuse an HTLC that is to be forwarded. Those that pay us are looked at when all their parts are here. */
-  refuses(message: ldk.UpdateAddHTLC, handlers: HostHandlers): string | undefined {
+  /** Why an HTLC is not to be forwarded. Those that pay us are looked at when all their parts are here. */
+  refuses(message: ldk.UpdateAddHTLC, handlers: HostHandlers): Refused | undefined {
     const { node } = this
     const { height } = node.sync.tip
     const peeled = ldk.UtilMethods.constructor_peel_payment_onion(
@@ -197,7 +198,7 @@ export class Payments {
       cltvOut: u32(peeled.res.get_outgoing_cltv_value()),
       height: blockHeight(height),
     })
-    return decision.kind === 'fail' ? decision.reason : undefined
+    return decision.kind === 'fail' ? decision : undefined
   }
 }
 

@@ -21,7 +21,6 @@ describe('the main network', () => {
       storage: openLdkStorage(':memory:'),
       bitcoind: { call: () => Promise.reject(new Error('was asked')) },
       log: () => undefined,
-      offersFactories: true,
     })
     await expect(opening).rejects.toMatchObject({ code: 'bad_parameter', message: /^Not for real money/ })
   })

@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BitcoindWallet, LdkHost, LdkNode, openLdkStorage, type Gates } from '@ln-factory/core/ldk'
+import { BitcoindWallet, LdkHost, openLdkStorage, type Gates } from '@ln-factory/core/ldk'
 import { msat } from '@ln-factory/core/units'
 import { addWallet, fundWallet, logOf } from '../../src/embedded/index.js'
 import { Bitcoind, until, type BitcoindRpc } from '../../src/network/index.js'
 import type { HostPair, HostUnderTest } from './conformance.js'
+import { Outsider } from './outsider.js'
 import { Recorder } from './recorder.js'
 
 const HOST = '127.0.0.1'
@@ -93,7 +94,7 @@ export async function ldkPair(): Promise<HostPair> {
     await node.start()
     return node
   }
-  let outsider: LdkNode | undefined
+  let outsider: Outsider | undefined
   const stop = async (): Promise<void> => {
     for (const node of nodes) await node.stop()
     await outsider?.stop()
@@ -103,7 +104,6 @@ export async function ldkPair(): Promise<HostPair> {
   try {
     const lsp = await add('lsp')
     const client = await add('client')
-    const rpc = await addWallet(bitcoind, 'outsider')
     await fundWallet(bitcoind, lsp.rpc, 10_000_000)
     const mine = async (blocks: number): Promise<void> => {
       await bitcoind.mine(blocks)
@@ -122,28 +122,9 @@ export async function ldkPair(): Promise<HostPair> {
       inMempool: (txid) => bitcoind.waitForMempool([txid]).then(() => undefined),
       mempool: () => bitcoind.call('getrawmempool'),
       outsider: async () => {
-        const node = await LdkNode.open({
-          network: 'regtest',
-          seed: new Uint8Array(32).fill(99),
-          storage: openLdkStorage(':memory:'),
-          bitcoind: rpc,
-          log: logOf('outsider'),
-          offersFactories: false,
-        })
-        outsider = node
-        const nothing = (): undefined => undefined
-        node.run({
-          event: nothing,
-          refuses: nothing,
-          openRefused: nothing,
-          message: nothing,
-          otherProtocol: nothing,
-          connected: nothing,
-          disconnected: nothing,
-          block: nothing,
-        })
-        const port = await node.tcp.listen(HOST, 0)
-        return { id: node.nodeId, connect: (to) => underTest(to).host.node.connect(node.nodeId, HOST, port) }
+        outsider = await Outsider.start()
+        const { id, port } = outsider
+        return { id, connect: (to) => underTest(to).host.node.connect(id, HOST, port) }
       },
     }
   } catch (error) {
