@@ -150,7 +150,7 @@ export const payloadArbs: { [K in Payload['kind']]: Arbitrary<Extract<Payload, {
     preimage: fc.array(bytes(32), { maxLength: 1 }),
   }),
   sale_live: fc.record({ kind: fc.constant('sale_live'), ...ofChain }),
-  sale_abort: fc.record({ kind: fc.constant('sale_abort'), ...base, reason: textArb(0, 1024) }),
+  sale_abort: fc.record({ kind: fc.constant('sale_abort'), ...ofChain, reason: textArb(0, 1024) }),
   assist_request: fc.record({
     kind: fc.constant('assist_request'),
     ...base,

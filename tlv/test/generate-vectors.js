@@ -247,7 +247,7 @@ const payloads = {
   saleSignatures: { kind: 'sale_signatures', instanceId, chainTxid: txid, signatures: [fill(0x0a, 64)] },
   saleStored: { kind: 'sale_stored', instanceId, chainTxid: txid, preimage: [fill(0x0b, 32)] },
   saleLive: { kind: 'sale_live', instanceId, chainTxid: txid },
-  saleAbort: { kind: 'sale_abort', instanceId, reason: 'the stock is sold out' },
+  saleAbort: { kind: 'sale_abort', instanceId, chainTxid: fill(0x00, 32), reason: 'the stock is sold out' },
   moveOffer: { kind: 'move_offer', instanceId, newInstance: fill(0x66, 32), most: 90_000_000n },
   movePart: {
     kind: 'move_part',

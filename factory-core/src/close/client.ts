@@ -13,6 +13,7 @@ import { clientBase, joined, type ClientState } from '../ceremony/client/state.j
 import { isValid, signatureItem, signRecord, spendAggregate } from '../ceremony/spend-key.js'
 import { settle, unsettle } from '../finality/client.js'
 import type { HostChannel } from '../host/port.js'
+import { ownChannels } from '../liquidity/client/sales.js'
 import { idBytes, type Context, type StepBuilder } from '../machine/index.js'
 import { generateNonce, openSession } from '../signing/index.js'
 import { buildClose, DUST, finalize, type FactoryKeys } from '../tree/index.js'
@@ -89,12 +90,13 @@ function faultOfClose(
   live: ClientLive,
   channels: readonly HostChannel[],
 ): string | undefined {
-  const channel = channels.find((c) => c.channelId === state.channelId)
-  if (channel === undefined) return 'our channel is gone'
-  if (channel.htlcs.length > 0) return 'an HTLC is pending in our channel'
+  const own = ownChannels(state, context, live).map(({ channelId }) => channels.find((c) => c.channelId === channelId))
+  if (own.some((c) => c === undefined)) return 'our channel is gone'
+  if (own.some((c) => c !== undefined && c.htlcs.length > 0)) return 'an HTLC is pending in our channel'
   const { balance, outputs } = state.close
-  if (channel.ours !== balance) return `our balance is ${channel.ours} msat, not ${balance}`
-  const due = floorSat(channel.ours)
+  const ours = msat(own.reduce((sum, c) => sum + (c?.ours ?? 0n), 0n))
+  if (ours !== balance) return `our balance is ${ours} msat, not ${balance}`
+  const due = floorSat(ours)
   const paid = outputs.filter((o) => Buffer.compare(o.script, state.payoutScript) === 0)
   const amount = sumSat(paid.map((o) => o.amount))
   if (amount !== due && !(due < DUST && paid.length === 0)) return `the close pays us ${amount} sat instead of ${due}`

@@ -8,6 +8,7 @@ import type { LspState } from '../ceremony/lsp/state.js'
 import { signatureItem, signRecord } from '../ceremony/spend-key.js'
 import { settle, unsettle } from '../finality/lsp.js'
 import type { BroadcastResult, HostChannel } from '../host/port.js'
+import { soldChannels } from '../liquidity/lsp/sales.js'
 import { idBytes, type Context, type HostCall, type OperatorOrder, type StepBuilder } from '../machine/index.js'
 import { buildClose, closeOutputs, finalize, type FactoryKeys } from '../tree/index.js'
 import type { Spend, TxOutput } from '../tree/types.js'
@@ -62,14 +63,25 @@ export function onCloseChannels(
   if (state.stage !== 'closing' || state.close.step !== 'draining') return
   const { feerate, script } = state.close
   const ours = state.clients.map((c) => channels.find((ch) => ch.channelId === c.channelId))
-  const busy = ours.reduce((sum, ch) => sum + (ch?.htlcs.length ?? 0), 0)
+  const sold = soldChannels(state).map((s) => ({ ...s, channel: channels.find((ch) => ch.channelId === s.channelId) }))
+  const busy = [...ours, ...sold.map((s) => s.channel)].reduce((sum, ch) => sum + (ch?.htlcs.length ?? 0), 0)
   if (busy > 0) {
     step.effect({ do: 'timer', name: 'retry', seconds: POLL })
     return
   }
   const lost = state.clients.find((_, i) => ours[i] === undefined)
   if (lost !== undefined) return giveUp(step, state, `the channel with ${lost.id} is gone from this node`)
-  const balances = state.clients.map((c, i) => msat(c.capacity * 1000n - (ours[i]?.ours ?? 0n)))
+  const gone = sold.find((s) => s.channel === undefined)
+  if (gone !== undefined) return giveUp(step, state, `the channel sold to ${gone.peer} is gone from this node`)
+  const theirs = (capacity: bigint, channel: HostChannel | undefined): bigint =>
+    capacity * 1000n - (channel?.ours ?? 0n)
+  const balances = state.clients.map((c, i) =>
+    msat(
+      sold
+        .filter((s) => s.peer === c.id)
+        .reduce((sum, s) => sum + theirs(s.capacity, s.channel), theirs(c.capacity, ours[i])),
+    ),
+  )
   try {
     const { outputs, fee, lspAmount } = closeOutputs({
       fundingAmount: state.fundingAmount,

@@ -8,6 +8,8 @@ import { fundingOf, livePath } from '../ceremony/client/running.js'
 import type { ClientState, Distributable } from '../ceremony/client/state.js'
 import { signatureItem } from '../ceremony/spend-key.js'
 import { fromWire } from '../ceremony/terms.js'
+import { restOf } from '../liquidity/chain.js'
+import { clientChain } from '../liquidity/client/sales.js'
 import { bumpOf } from '../fees/index.js'
 import { settle, unsettle } from '../finality/client.js'
 import type { Context, StepBuilder } from '../machine/index.js'
@@ -26,13 +28,21 @@ const isOnChain = (state: ClientState): state is OnChain =>
 type Chain = readonly Spend[]
 
 /** `pathIds` order: each distribution is followed by its payouts. */
-function chains(path: ClientPath): Chain[] {
+function chains(path: ClientPath, stock: Spend | undefined): Chain[] {
   const result: Spend[][] = []
   for (const spend of path.spends) {
-    if (spend.role === 'distribution') result.push([spend])
+    // Of a stock that was sold from, only the last rest is distributed: the one before holds the buyers' channels.
+    const due = spend.role === 'distribution' && isOfStock([spend]) ? stock : spend
+    if (spend.role === 'distribution' && due !== undefined) result.push([due])
     if (spend.role === 'payout') result.at(-1)?.push(spend)
   }
   return result
+}
+
+/** What distributes our stock: itself, or what the sales left of it, if anything. */
+function ofStock(state: OnChain, context: Context, live: ClientLive): Spend | undefined {
+  const chain = clientChain(state, context, live)
+  return chain === undefined ? undefined : restOf(chain)?.distribution
 }
 
 /** Of a stock: what it pays comes on top of the channel, which it does not touch. */
@@ -46,7 +56,7 @@ export function advanceDistribution(step: Builder, context: Context, live: Clien
   const path = livePath(state, context, live)
   const funding = fundingOf(path).txid
   const published = exitSpends(path).some((s) => state.seen[s.tx.txid] !== undefined)
-  for (const chain of chains(path)) {
+  for (const chain of chains(path, ofStock(state, context, live))) {
     const next = chain.find((s) => state.seen[s.tx.txid] === undefined)
     if (next === undefined) continue
     const parent = next.prevout.outpoint.txid
@@ -77,7 +87,7 @@ export function onDistributionUnconfirmed(step: Builder, context: Context, live:
 
 /** Height of the block in which the last transaction of a distribution that replaces our channel was seen. */
 function distributedAt(path: ClientPath, { seen }: ClientState): BlockHeight | undefined {
-  for (const chain of chains(path)) {
+  for (const chain of chains(path, undefined)) {
     const heights = chain.flatMap((s) => seen[s.tx.txid] ?? [])
     if (!isOfStock(chain) && heights.length === chain.length) return heights.reduce((a, b) => (a > b ? a : b))
   }

@@ -8,6 +8,8 @@ import { lspKey, participantAt, treeOf } from '../ceremony/lsp/factory.js'
 import type { LspLive } from '../ceremony/lsp/forming.js'
 import type { LspExit, LspState } from '../ceremony/lsp/state.js'
 import { signatureItem } from '../ceremony/spend-key.js'
+import { restOf, warningAt } from '../liquidity/chain.js'
+import { longestChain, lspChains, soldChannels, soldLinks } from '../liquidity/lsp/sales.js'
 import { bumpOf } from '../fees/index.js'
 import { settle, unsettle } from '../finality/lsp.js'
 import type { BroadcastResult, HostChannel } from '../host/port.js'
@@ -36,7 +38,11 @@ export const exitTransactions = (tree: FactoryTree): readonly Spend[] => tree.sp
 
 /** Last block at which the LSP may still start: no HTLC outlives it, and W blocks are left before the distributions are valid. */
 export const lspDeadline = (state: LspState): BlockHeight =>
-  latestExpiry(state.expiry, state.earlyWarning, state.params.confirmationMargin)
+  latestExpiry(
+    state.expiry,
+    warningAt(state.earlyWarning, state.params.confirmationMargin, longestChain(state)),
+    state.params.confirmationMargin,
+  )
 
 /** @param leaving positions in `clients` */
 export function startLspExit(
@@ -84,10 +90,17 @@ export function exitForHtlcs(
 ): void {
   const { state } = step
   if (state.stage !== 'active') return
-  const due = everyone(state).filter((i) => {
-    const channel = channels.find((c) => c.channelId === state.clients[i]?.channelId)
-    return channel !== undefined && !channel.onChain && mustExit(channel, height, state.earlyWarning)
-  })
+  const sold = soldLinks(state, context, live)
+  const isDue = (channelId: string | undefined, depth: number): boolean => {
+    const channel = channels.find((c) => c.channelId === channelId)
+    const w = warningAt(state.earlyWarning, state.params.confirmationMargin, depth)
+    return channel !== undefined && !channel.onChain && mustExit(channel, height, w)
+  }
+  const due = everyone(state).filter(
+    (i) =>
+      isDue(state.clients[i]?.channelId, 0) ||
+      sold.some((s) => s.sale.buyer === participantAt(i) && isDue(s.sale.channelId, s.depth)),
+  )
   if (due.length > 0) startLspExit(step, context, live, due, 'an HTLC must be settled on chain')
 }
 
@@ -102,8 +115,12 @@ export function watchTree(step: Builder, context: Context, live: LspLive): void 
   if (!isReorganisable(state)) return
   const since = state.createdAt
   const tree = treeFor(state, context, live)
-  for (const spend of exitTransactions(tree)) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
-  for (const outpoint of ends(state, tree)) step.effect({ do: 'watchOutpoint', outpoint, since })
+  // Of a stock each link spends what the one before left.
+  const left = soldLinks(state, context, live).map((s) => s.link.chain.prevout.outpoint)
+  for (const spend of [...exitTransactions(tree), ...chainTransactions(state, context, live)])
+    step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
+  for (const outpoint of [...ends(state, context, live), ...stocks(tree), ...left])
+    step.effect({ do: 'watchOutpoint', outpoint, since })
 }
 
 const treeFor = (state: Reorganisable, context: Context, live: LspLive): FactoryTree =>
@@ -111,11 +128,21 @@ const treeFor = (state: Reorganisable, context: Context, live: LspLive): Factory
 
 const poisons = (tree: FactoryTree): readonly Spend[] => tree.spends.filter((s) => s.role === 'poison')
 
-/** The outputs whose spending ends the factory: channels and stocks. */
-const ends = (state: LspState, tree: FactoryTree): readonly OutPoint[] => [
-  ...everyone(state).map((i) => tree.channel(participantAt(i)).outpoint),
-  ...poisons(tree).map((p) => p.prevout.outpoint),
+const stocks = (tree: FactoryTree): readonly OutPoint[] => poisons(tree).map((p) => p.prevout.outpoint)
+
+/** The outputs whose spending ends the factory: channels, also those that were sold, and what is left of the stocks. */
+const ends = (state: Reorganisable, context: Context, live: LspLive): readonly OutPoint[] => [
+  ...everyone(state).map((i) => treeFor(state, context, live).channel(participantAt(i)).outpoint),
+  ...soldLinks(state, context, live).map((s) => s.link.channel.outpoint),
+  ...rests(state, context, live).map((p) => p.prevout.outpoint),
 ]
+
+/** Poisons of what is left of each stock. */
+const rests = (state: Reorganisable, context: Context, live: LspLive): readonly Spend[] =>
+  lspChains(state, context, live).flatMap((chain) => restOf(chain)?.poison ?? [])
+
+const chainTransactions = (state: Reorganisable, context: Context, live: LspLive): readonly Spend[] =>
+  soldLinks(state, context, live).map((s) => s.link.chain)
 
 /** Sent again on every block until it confirms. */
 export function advanceLspExit(step: Builder, context: Context, live: LspLive, height: BlockHeight): void {
@@ -123,18 +150,25 @@ export function advanceLspExit(step: Builder, context: Context, live: LspLive, h
   if (!isOnChain(state)) return
   if (state.exit !== undefined || Object.keys(state.seen).length > 0) {
     const tree = treeFor(state, context, live)
-    publishPaths(step, state, tree, context, height)
-    if (state.exit !== undefined) closeChannels(step, state, tree, state.exit)
+    publishPaths(step, state, [...exitTransactions(tree), ...chainTransactions(state, context, live)], context, height)
+    if (state.exit !== undefined) closeChannels(step, state, context, live, state.exit)
   }
   sweepStocks(step, context, live, height)
 }
 
 /** The paths of those who are left; and whoever published a kickoff, its latest state follows. */
-function publishPaths(step: Builder, state: OnChain, tree: FactoryTree, context: Context, height: BlockHeight): void {
+function publishPaths(
+  step: Builder,
+  state: OnChain,
+  spends: readonly Spend[],
+  context: Context,
+  height: BlockHeight,
+): void {
   const leaving = new Set((state.exit?.clients ?? []).map(participantAt))
-  for (const spend of exitTransactions(tree)) {
+  for (const spend of spends) {
     const parent = spend.prevout.outpoint.txid
-    const answer = spend.role === 'leaf' && state.seen[parent] !== undefined
+    // What was sold follows the leaf at once: until then the old distribution, from the expiry on, could take it.
+    const answer = (spend.role === 'leaf' || spend.role === 'chain') && state.seen[parent] !== undefined
     if (state.seen[spend.tx.txid] !== undefined) continue
     if (!answer && !spend.signers.some((i) => leaving.has(i))) continue
     if (parent !== state.funding.txid && state.seen[parent] === undefined) continue
@@ -150,13 +184,22 @@ function publishPaths(step: Builder, state: OnChain, tree: FactoryTree, context:
   }
 }
 
-function closeChannels(step: Builder, state: OnChain, tree: FactoryTree, exit: LspExit): void {
+function closeChannels(step: Builder, state: OnChain, context: Context, live: LspLive, exit: LspExit): void {
+  const tree = treeFor(state, context, live)
+  const sold = soldLinks(state, context, live)
   const due = exit.clients.flatMap((i) => {
     const client = state.clients[i]
-    const { outpoint } = tree.channel(participantAt(i))
-    if (client?.channelId === undefined || state.seen[outpoint.txid] === undefined) return []
-    if (state.spent.includes(outPointKey(outpoint)) || exit.closing.includes(client.channelId)) return []
-    return [{ peer: client.id, channelId: client.channelId }]
+    if (client?.channelId === undefined) return []
+    const first = { peer: client.id, channelId: client.channelId, outpoint: tree.channel(participantAt(i)).outpoint }
+    const bought = sold
+      .filter((s) => s.sale.buyer === participantAt(i))
+      .map((s) => ({ peer: client.id, channelId: s.sale.channelId, outpoint: s.link.channel.outpoint }))
+    return [first, ...bought].filter(
+      ({ channelId, outpoint }) =>
+        state.seen[outpoint.txid] !== undefined &&
+        !state.spent.includes(outPointKey(outpoint)) &&
+        !exit.closing.includes(channelId),
+    )
   })
   if (due.length === 0) return
   step.to({ ...state, exit: { ...exit, closing: [...exit.closing, ...due.map((d) => d.channelId)] } })
@@ -168,7 +211,7 @@ function sweepStocks(step: Builder, context: Context, live: LspLive, height: Blo
   const { state } = step
   if (!isOnChain(state) || Object.keys(state.seen).length === 0) return
   const script = state.exit?.script
-  for (const poison of poisons(treeFor(state, context, live))) {
+  for (const poison of rests(state, context, live)) {
     const { outpoint } = poison.prevout
     const leaf = state.seen[outpoint.txid]
     if (leaf === undefined || state.spent.includes(outPointKey(outpoint))) continue
@@ -197,6 +240,8 @@ export function resumeExit(step: Builder, context: Context, live: LspLive): void
   for (const c of state.clients)
     if (c.channelId !== undefined && state.exit?.closing.includes(c.channelId) === true)
       step.call({ call: 'forceClose', peer: c.id, channelId: c.channelId })
+  for (const { peer, channelId } of soldChannels(state))
+    if (state.exit?.closing.includes(channelId) === true) step.call({ call: 'forceClose', peer, channelId })
   advanceLspExit(step, context, live, context.height)
 }
 
@@ -229,7 +274,8 @@ export function onForceCloseFailed(step: Builder, channelId: string, error: stri
 export function onExitConfirmed(step: Builder, context: Context, live: LspLive, id: Txid, height: BlockHeight): void {
   const { state } = step
   if (!isReorganisable(state) || state.seen[id] === height) return
-  const spend = exitTransactions(treeFor(state, context, live)).find((s) => s.tx.txid === id)
+  const spends = [...exitTransactions(treeFor(state, context, live)), ...chainTransactions(state, context, live)]
+  const spend = spends.find((s) => s.tx.txid === id)
   if (spend === undefined) return
   step.to({ ...state, seen: { ...state.seen, [id]: height } })
   step.log('confirmed', `${spend.id} (${id}) at height ${height}`)
@@ -259,17 +305,29 @@ export function onExitSpent(
   context: Context,
   live: LspLive,
   outpoint: OutPoint,
+  by: Txid,
   height: BlockHeight,
 ): void {
   const { state } = step
   if (!isReorganisable(state)) return
-  const key = outPointKey(outpoint)
-  const keys = ends(state, treeFor(state, context, live)).map(outPointKey)
-  if (!keys.includes(key) || state.spent.includes(key)) return
-  const spent = [...state.spent, key]
+  const keys = ends(state, context, live).map(outPointKey)
+  const over = [outpoint, ...lostWith(state, context, live, outpoint, by)].map(outPointKey)
+  const spent = [...new Set([...state.spent, ...over.filter((k) => keys.includes(k))])]
+  if (spent.length === state.spent.length) return
   step.to({ ...state, spent })
   if (isOnChain(state) && keys.every((k) => spent.includes(k)))
     settle(step, state, { how: 'exit' }, height, 'every channel and stock is spent on chain: the factory is over')
+}
+
+/** What can't appear any more because `by` took the output that a chain transaction was to spend. */
+function lostWith(state: Reorganisable, context: Context, live: LspLive, outpoint: OutPoint, by: Txid): OutPoint[] {
+  const key = outPointKey(outpoint)
+  return lspChains(state, context, live).flatMap((chain) => {
+    const at = chain.links.findIndex((l) => outPointKey(l.chain.prevout.outpoint) === key && l.chain.tx.txid !== by)
+    if (at < 0) return []
+    const rest = restOf(chain)?.poison.prevout.outpoint
+    return [...chain.links.slice(at).map((l) => l.channel.outpoint), ...(rest === undefined ? [] : [rest])]
+  })
 }
 
 export function onExitUnspent(step: Builder, context: Context, live: LspLive, outpoint: OutPoint): void {
@@ -279,6 +337,8 @@ export function onExitUnspent(step: Builder, context: Context, live: LspLive, ou
   const ids = state.clients.flatMap((c, i) =>
     outPointKey(treeFor(state, context, live).channel(participantAt(i)).outpoint) === key ? (c.channelId ?? []) : [],
   )
+  for (const { sale, link } of soldLinks(state, context, live))
+    if (outPointKey(link.channel.outpoint) === key) ids.push(sale.channelId)
   // A channel's close is ordered again: the host may have given up what is not on chain any more.
   const exit = state.exit && { ...state.exit, closing: state.exit.closing.filter((id) => !ids.includes(id)) }
   step.to({ ...state, exit, spent: state.spent.filter((k) => k !== key) })

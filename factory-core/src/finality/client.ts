@@ -4,6 +4,9 @@ import { clientBase, joined, type ClientEnd, type ClientState, type Joined } fro
 import type { BlockHeight } from '../units/index.js'
 import { FINAL_DEPTH, isFinal } from './depth.js'
 
+const boughtChannels = ({ sales }: ClientState): string[] =>
+  sales?.chain.flatMap((l) => (l.bought === undefined ? [] : [l.channelId])) ?? []
+
 type Builder = StepBuilder<ClientState>
 
 export function settle(
@@ -34,6 +37,7 @@ export function unsettle(step: Builder, text: string): void {
     case 'exit':
       // The host may have given up what is not on chain any more: it is asked again.
       step.to({ ...common, stage: 'exiting', exit: { ...state.exit, channelClosing: false } })
+      if (step.state.sales !== undefined) step.to({ ...step.state, sales: { ...step.state.sales, closing: [] } })
       break
     case 'moved':
       step.to({ ...common, stage: 'active', confirmedAt: state.confirmedAt })
@@ -53,5 +57,6 @@ export function bury(step: Builder, tip: BlockHeight): void {
   step.log('state', `final: ended at height ${state.height}`)
   step.effect({ do: 'unwatch' })
   // Of an exit the host sees the end itself.
-  if (how !== 'exit') step.call({ call: 'drop', peer: state.lsp, channelId })
+  if (how === 'exit') return
+  for (const id of [channelId, ...boughtChannels(state)]) step.call({ call: 'drop', peer: state.lsp, channelId: id })
 }

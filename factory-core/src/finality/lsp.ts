@@ -2,6 +2,7 @@
 import type { StepBuilder } from '../machine/index.js'
 import { base } from '../ceremony/lsp/abort.js'
 import type { Funded, LspEnd, LspState } from '../ceremony/lsp/state.js'
+import { soldChannels } from '../liquidity/lsp/sales.js'
 import type { BlockHeight } from '../units/index.js'
 import { FINAL_DEPTH, isFinal } from './depth.js'
 
@@ -51,6 +52,7 @@ export function bury(step: Builder, tip: BlockHeight): void {
     step.to({ ...base(state), stage: 'closed', funding, closeTxid: state.close.txid })
     for (const c of state.clients)
       if (c.channelId !== undefined) step.call({ call: 'drop', peer: c.id, channelId: c.channelId })
+    for (const { peer, channelId } of soldChannels(state)) step.call({ call: 'drop', peer, channelId })
   } else step.to({ ...base(state), stage: 'exited', funding })
   step.log('state', `final: ended at height ${state.height}`)
   step.effect({ do: 'unwatch' })

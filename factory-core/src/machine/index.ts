@@ -88,6 +88,8 @@ export type HostCall =
   /** With `bump`: a child pays for it when its own fee is not enough. */
   | { readonly call: 'broadcast'; readonly tx: Uint8Array; readonly txid: Txid; readonly bump?: Bump }
   | { readonly call: 'forceClose'; readonly peer: NodeId; readonly channelId: string }
+  /** Make a channel survive. */
+  | { readonly call: 'release'; readonly channelId: string }
   /** The peer will pay this: what must it know? */
   | { readonly call: 'expectPayment'; readonly hash: string; readonly amount: Msat }
   /** Ends when the payment does. */
@@ -110,6 +112,7 @@ export type HostDone =
     }
   | { readonly call: 'broadcast'; readonly txid: Txid; readonly result: BroadcastResult }
   | { readonly call: 'forceClose' }
+  | { readonly call: 'release'; readonly channelId: string }
   | { readonly call: 'expectPayment'; readonly hash: string; readonly secret: Uint8Array }
   | { readonly call: 'payDirect'; readonly payment: DirectPayment; readonly preimage: Uint8Array }
   | { readonly call: 'drop' }
@@ -151,9 +154,14 @@ export type OperatorOrder =
       readonly script: Uint8Array
       readonly feerate: number
     }
+  /** Client: another channel out of our stock. */
+  | { readonly order: 'buy'; readonly capacity: Sat; readonly maxPrice: Msat }
+  /** LSP: the same, without being asked; `price` undefined: what the policy says. */
+  | { readonly order: 'sell'; readonly client: NodeId; readonly capacity: Sat; readonly price: Msat | undefined }
 
-/** `step`: the peer's answer is due. `retry`: try the same host call again. `move`: look after the moves to the next factory. */
-export type TimerName = 'step' | 'retry' | 'move'
+/** `step`: the peer's answer is due. `retry`: try the same host call again. `move`: look after the moves to the next factory.
+ * `sale`: answers to a sale are due. */
+export type TimerName = 'step' | 'retry' | 'move' | 'sale'
 
 export type Effect =
   | { readonly do: 'send'; readonly peer: NodeId; readonly payload: Payload }

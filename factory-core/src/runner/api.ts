@@ -35,6 +35,12 @@ export interface CreateResult {
   readonly fundingAmount: Sat
 }
 
+export interface SaleResult {
+  readonly channelId: string
+  readonly capacity: Sat
+  readonly price: Msat
+}
+
 /** Where the clients of a factory go before it expires. */
 export interface RotateRequest {
   readonly instance: InstanceId
@@ -79,6 +85,8 @@ export interface ChannelSummary {
   /** Our balance; undefined while the channel does not exist. */
   readonly ours: Msat | undefined
   readonly outpoint: OutPoint | undefined
+  /** Out of a stock: its place in the chain, and whether it is paid for. */
+  readonly bought?: { readonly depth: number; readonly live: boolean }
 }
 
 export interface FactorySummary {
@@ -135,6 +143,22 @@ export interface FactoryDetails extends FactorySummary {
   readonly next: string
 }
 
+/** Selling liquidity. */
+export interface SalePolicy {
+  /** LSP: answers requests of clients. Off, only the operator sells. */
+  readonly sells: boolean
+  /** LSP: for every channel. */
+  readonly base: Msat
+  /** LSP: msat per 1,000,000 sat of capacity and 1000 blocks that are left of the factory. */
+  readonly rate: Msat
+  readonly min: Sat
+  readonly max: Sat
+  /** LSP: these clients are refused. */
+  readonly deny: readonly NodeId[]
+  /** Client: the most that is paid for a channel that an accepted LSP offers unasked. */
+  readonly unaskedPrice: Msat
+}
+
 /** Consent of a client's operator. */
 export interface Policy {
   /** LSPs whose invitations are answered automatically, within the limits. Others are kept for `answer`. */
@@ -150,6 +174,7 @@ export interface Policy {
   readonly maxFeerate: number
   /** Confirmations of the funding before HTLCs flow. */
   readonly minDepth: number
+  readonly sales: SalePolicy
 }
 
 export interface PendingInvite {
@@ -228,6 +253,10 @@ export interface FactoryApi {
    * channel, and takes its stocks back. Level by level, each when the one above is confirmed. Returns the plan.
    */
   exit(instance: InstanceId): Promise<{ transactions: readonly PathTxSummary[]; blocks: Blocks }>
+  /** Client: buy a channel out of our stock for `maxPrice` at the most. Resolves when HTLCs may enter it. */
+  buy(instance: InstanceId, capacity: Sat, maxPrice: Msat): Promise<SaleResult>
+  /** LSP: sell a client a channel; without a price it is what the policy says. Resolves when it is paid and open. */
+  sell(instance: InstanceId, client: NodeId, capacity: Sat, price?: Msat): Promise<SaleResult>
   /** The factory's channels that are live on this node, for invoices and payments. */
   gated(channelId: string): GatedChannel | undefined
   /** For a watchtower: everything that must be answered on chain, finished. Its `sequence` grows with every change. */

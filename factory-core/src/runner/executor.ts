@@ -60,6 +60,9 @@ async function perform(
     case 'forceClose':
       await host.forceClose(call.peer, call.channelId)
       return { call: 'forceClose' }
+    case 'release':
+      await host.release(call.channelId)
+      return { call: 'release', channelId: call.channelId }
     case 'expectPayment':
       return {
         call: 'expectPayment',

@@ -1,7 +1,9 @@
 /** Which channels are a factory's, and whether HTLCs may enter them. */
 import type { HostChannel } from '../host/port.js'
 import { fromWire } from '../ceremony/terms.js'
-import { blockHeight, blocks, type NodeId } from '../units/index.js'
+import { boughtAs, soldAs } from '../liquidity/gate.js'
+import { warningAt } from '../liquidity/chain.js'
+import { blockHeight, type NodeId } from '../units/index.js'
 import { clientIsMoving, lspIsMoving } from '../turnover/index.js'
 import type { GatedChannel } from './api.js'
 import type { Machine } from './machine.js'
@@ -14,8 +16,9 @@ export function gateOf(machines: Iterable<Machine>, channelId: string): GatedCha
 
 const holds = (machine: Machine, channelId: string): boolean =>
   machine.role === 'lsp'
-    ? machine.state.clients.some((c) => c.channelId === channelId)
-    : 'channelId' in machine.state && machine.state.channelId === channelId
+    ? machine.state.clients.some((c) => c.channelId === channelId) || soldAs(machine.state, channelId) !== undefined
+    : ('channelId' in machine.state && machine.state.channelId === channelId) ||
+      boughtAs(machine.state, channelId) !== undefined
 
 /** Of an LSP: the other factory channels with the client whose channel this is, those of the youngest factory first. */
 export function channelsBeside(machines: Iterable<Machine>, channelId: string): string[] {
@@ -33,16 +36,19 @@ export function channelsBeside(machines: Iterable<Machine>, channelId: string): 
 export const shutGate = (machine: Machine): GatedChannel => ({ ...gate(machine, ''), gate: 'shut' })
 
 function gate(machine: Machine, channelId: string): GatedChannel {
-  const open = machine.state.stage === 'active' ? 'open' : 'shut'
+  const sold = machine.role === 'lsp' ? soldAs(machine.state, channelId) : boughtAs(machine.state, channelId)
+  const open = machine.state.stage === 'active' && sold?.open !== false ? 'open' : 'shut'
   if (machine.role === 'lsp') {
     const { instance, earlyWarning, expiry, params, clients, exit } = machine.state
-    const moving = clients.some((c, i) => c.channelId === channelId && lspIsMoving(machine.state, i))
-    const leaving = exit?.clients.some((i) => clients[i]?.channelId === channelId) === true
+    const moving = clients.some(
+      (c, i) => (c.channelId === channelId || sold?.buyer === i + 1) && lspIsMoving(machine.state, i),
+    )
+    const leaving = exit?.clients.some((i) => clients[i]?.channelId === channelId || sold?.buyer === i + 1) === true
     return {
       instance,
       role: 'lsp',
       gate: leaving || moving ? 'shut' : open,
-      earlyWarning,
+      earlyWarning: warningAt(earlyWarning, params.confirmationMargin, sold?.depth ?? 0),
       expiry,
       confirmationMargin: params.confirmationMargin,
     }
@@ -52,7 +58,7 @@ function gate(machine: Machine, channelId: string): GatedChannel {
     instance,
     role: 'client',
     gate: clientIsMoving(machine.state) ? 'shut' : open,
-    earlyWarning: blocks(invite.earlyWarning),
+    earlyWarning: warningAt(invite.earlyWarning, invite.params.confirmationMargin, sold?.depth ?? 0),
     expiry: blockHeight(invite.expiry),
     confirmationMargin: fromWire(invite.params).confirmationMargin,
   }

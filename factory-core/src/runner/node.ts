@@ -1,6 +1,6 @@
 /** The factory node: machines in the middle, store, host and chain around them. This is the side that the host calls. */
 import { instanceId, type BlockHeight, type InstanceId, type NodeId } from '../units/index.js'
-import { createClient, expectsOpen, grantOpenStep } from '../ceremony/index.js'
+import { createClient, expectsOpen, expectsSaleOpen, grantOpenStep } from '../ceremony/index.js'
 import { decideHtlc } from '../htlc/index.js'
 import type {
   HeldDecision,
@@ -94,7 +94,11 @@ export class FactoryNode extends Operator implements HostHandlers {
 
   openRequest(request: OpenRequest): OpenDecision {
     for (const [instance, machine] of this.engine.machines) {
-      if (machine.role !== 'client' || !expectsOpen(machine.state, request)) continue
+      if (
+        machine.role !== 'client' ||
+        !(expectsOpen(machine.state, request) || expectsSaleOpen(machine.state, request))
+      )
+        continue
       try {
         this.engine.commit(instance, machine, grantOpenStep(machine.state))
       } catch (error) {

@@ -15,6 +15,7 @@ import {
   type BlockHeight,
   type Blocks,
   type InstanceId,
+  type Msat,
   type NodeId,
   type Sat,
 } from '../units/index.js'
@@ -32,6 +33,7 @@ import type {
   RestoredSummary,
   RotateRequest,
   RotateResult,
+  SaleResult,
 } from './api.js'
 import { coverageNotice } from './coverage-watch.js'
 import { coversOf, economicsOf, type FactoryEconomics } from './economics.js'
@@ -39,6 +41,7 @@ import type { Engine } from './engine.js'
 import { usualFeerate } from './feerate.js'
 import type { LadderApi } from './ladder-api.js'
 import { lspMachine, type Machine } from './machine.js'
+import { purchaseOf, saleTo } from './sales.js'
 import { describe, exitPlan, phaseOf, summarize } from './views.js'
 
 /** sat per 1000 vB: below it nothing is relayed. */
@@ -228,6 +231,16 @@ export abstract class Operator implements FactoryApi {
     return Promise.resolve().then(() => {
       this.engine.copies.reconcile(instance, word)
     })
+  }
+
+  async buy(instance: InstanceId, capacity: Sat, maxPrice: Msat): Promise<SaleResult> {
+    await this.engine.order(instance, { order: 'buy', capacity, maxPrice })
+    return this.engine.waiters.wait(instance, purchaseOf, this.engine.machine(instance))
+  }
+
+  async sell(instance: InstanceId, client: NodeId, capacity: Sat, price?: Msat): Promise<SaleResult> {
+    await this.engine.order(instance, { order: 'sell', client, capacity, price })
+    return this.engine.waiters.wait(instance, (m) => saleTo(m, client), this.engine.machine(instance))
   }
 
   log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {

@@ -1,6 +1,6 @@
 /** The operator's consent policy, kept in the store so that a change at run time survives a restart. */
 import { decodeState, encodeState, type FactoryStore } from '../store/index.js'
-import { blocks, sat } from '../units/index.js'
+import { blocks, msat, sat } from '../units/index.js'
 import type { Policy } from './api.js'
 
 export const defaultPolicy: Policy = {
@@ -13,6 +13,15 @@ export const defaultPolicy: Policy = {
   maxClients: 1000,
   maxFeerate: 20_000,
   minDepth: 3,
+  sales: {
+    sells: false,
+    base: msat(0),
+    rate: msat(0),
+    min: sat(10_000),
+    max: sat(100_000_000),
+    deny: [],
+    unaskedPrice: msat(0),
+  },
 }
 
 const KEY = 'policy'

@@ -7,6 +7,9 @@ import { signatureItem } from '../ceremony/spend-key.js'
 import { exitBlocks, exitSpends, exitTransactions, lspDeadline } from '../exit/index.js'
 import { FINAL_DEPTH } from '../finality/depth.js'
 import { lastHtlcHeight } from '../htlc/index.js'
+import { boughtAs, soldAs } from '../liquidity/gate.js'
+import { chainSpends } from '../liquidity/client/exit.js'
+import { soldChannels, soldLinks } from '../liquidity/lsp/sales.js'
 import type { HostChannel } from '../host/port.js'
 import type { Context } from '../machine/index.js'
 import { exitSteps, planTree } from '../tree/index.js'
@@ -22,6 +25,7 @@ import {
   type Blocks,
   type NodeId,
   type OutPoint,
+  type Sat,
 } from '../units/index.js'
 import type { ChannelSummary, FactoryDetails, FactorySummary, MoveSummary, PathTxSummary, Phase } from './api.js'
 import type { Machine } from './machine.js'
@@ -100,22 +104,59 @@ function lspSummary(
     fundingAmount: state.fundingAmount,
     expiry: state.expiry,
     earlyWarning: state.earlyWarning,
-    channels: state.clients.map((c): ChannelSummary => {
-      const channel = channelOf(channels, c.channelId)
-      return {
-        peer: c.id,
-        channelId: c.channelId,
-        capacity: c.capacity,
-        ours: channel?.ours,
-        outpoint: channel?.funding,
-      }
-    }),
+    channels: state.clients
+      .map((c): ChannelSummary => {
+        const channel = channelOf(channels, c.channelId)
+        return {
+          peer: c.id,
+          channelId: c.channelId,
+          capacity: c.capacity,
+          ours: channel?.ours,
+          outpoint: channel?.funding,
+        }
+      })
+      .concat(state.sales === undefined ? [] : soldSummaries(state, channels)),
     moves: (state.moves ?? []).flatMap((m): MoveSummary[] => {
       const peer = state.clients[m.position]?.id
       return peer === undefined ? [] : [{ peer, to: m.to, stage: m.stage, parts: m.count }]
     }),
     notice: state.stage === 'aborted' ? state.reason : state.notice,
   }
+}
+
+/** Sold channels, each after those above it. */
+function soldSummaries(state: LspState, channels: readonly HostChannel[]): ChannelSummary[] {
+  return soldChannels(state).map(({ peer, channelId, capacity, live }) =>
+    soldSummary(channels, { peer, channelId, capacity, live, depth: soldAs(state, channelId)?.depth ?? 0 }),
+  )
+}
+
+function boughtSummaries(state: ClientState, channels: readonly HostChannel[]): ChannelSummary[] {
+  return (state.sales?.chain ?? []).flatMap(({ channelId, capacity, bought }) =>
+    bought === undefined
+      ? []
+      : soldSummary(channels, {
+          peer: state.lsp,
+          channelId,
+          capacity,
+          live: bought.live,
+          depth: boughtAs(state, channelId)?.depth ?? 0,
+        }),
+  )
+}
+
+function soldSummary(
+  channels: readonly HostChannel[],
+  {
+    peer,
+    channelId,
+    capacity,
+    live,
+    depth,
+  }: { peer: NodeId; channelId: string; capacity: Sat; live: boolean; depth: number },
+): ChannelSummary {
+  const channel = channelOf(channels, channelId)
+  return { peer, channelId, capacity, ours: channel?.ours, outpoint: channel?.funding, bought: { depth, live } }
 }
 
 function pathOf(state: ClientState, context: Context): ClientPath | undefined {
@@ -150,6 +191,7 @@ function clientSummary(
         ours: channelOf(channels, channelId)?.ours,
         outpoint: path?.channel.outpoint,
       },
+      ...boughtSummaries(state, channels),
     ],
     moves:
       state.move === undefined
@@ -190,15 +232,18 @@ export function exitPlan(
     const margin = fromWire(machine.state.invite.params).confirmationMargin
     if (path === undefined) return { transactions: [], blocks: blocks(0) }
     return {
-      transactions: exitSpends(path).map((spend) => transaction(spend, machine.state.seen, context)),
-      blocks: exitBlocks(path, margin),
+      transactions: [...exitSpends(path), ...boughtPath(machine, context)].map((spend) =>
+        transaction(spend, machine.state.seen, context),
+      ),
+      blocks: blocks(exitBlocks(path, margin) + margin * boughtPath(machine, context).length),
     }
   }
   const { state } = machine
   if (!('funding' in state) || state.funding === undefined) return { transactions: [], blocks: blocks(0) }
   const tree = treeOf({ ...state, funding: state.funding }, context)
+  const sold = soldLinks({ ...state, funding: state.funding }, context, machine.live).map((s) => s.link.chain)
   return {
-    transactions: exitTransactions(tree).map((spend) => transaction(spend, state.seen, context)),
+    transactions: [...exitTransactions(tree), ...sold].map((spend) => transaction(spend, state.seen, context)),
     blocks: state.earlyWarning,
   }
 }
@@ -225,26 +270,56 @@ export function describe(
     const plan = planTree({ params, capacities: state.clients.map((c) => c.capacity) })
     return {
       ...common,
-      transactions: (tree?.spends ?? []).map((s) => transaction(s, state.seen, context)),
+      transactions: [...(tree?.spends ?? []), ...soldSpends(machine, context)].map((s) =>
+        transaction(s, state.seen, context),
+      ),
       exit: { transactions: plan.depth, vsize: plan.exitVsize, fee: plan.exitFee, blocks: plan.earlyWarning },
       coverage: undefined,
     }
   }
   const { state } = machine
   const path = pathOf(state, context)
+  const below = boughtPath(machine, context)
   const steps =
-    path === undefined ? exitSteps(params, state.invite.clients, participantIndex(LSP + 1)) : exitSpends(path)
+    path === undefined
+      ? exitSteps(params, state.invite.clients, participantIndex(LSP + 1))
+      : [...exitSpends(path), ...below]
   return {
     ...common,
-    transactions: (path?.spends ?? []).map((s) => transaction(s, state.seen, context)),
+    transactions: [...(path?.spends ?? []), ...boughtSpends(machine, context)].map((s) =>
+      transaction(s, state.seen, context),
+    ),
     exit: {
       transactions: steps.length,
       vsize: steps.reduce((sum, s) => sum + s.vsize, 0),
       fee: sumSat(steps.map((s) => s.fee)),
-      blocks: path === undefined ? blocks(state.invite.earlyWarning) : exitBlocks(path, params.confirmationMargin),
+      blocks:
+        path === undefined
+          ? blocks(state.invite.earlyWarning)
+          : blocks(exitBlocks(path, params.confirmationMargin) + params.confirmationMargin * below.length),
     },
     coverage: path?.coverage,
   }
+}
+
+/** All that was signed of the chain of our stock. */
+function boughtSpends({ state, live }: Extract<Machine, { role: 'client' }>, context: Context): readonly Spend[] {
+  if (state.sales === undefined || !('channelId' in state) || state.channelId === undefined || !('salt' in state))
+    return []
+  return chainSpends(state, context, live)
+}
+
+/** Chain transactions that an exit publishes: down to our last channel. */
+function boughtPath(machine: Extract<Machine, { role: 'client' }>, context: Context): readonly Spend[] {
+  const depths = machine.state.sales?.chain.map((l, i) => (l.bought === undefined ? 0 : i + 1)) ?? []
+  return boughtSpends(machine, context)
+    .filter((s) => s.role === 'chain')
+    .slice(0, Math.max(0, ...depths))
+}
+
+function soldSpends({ state, live }: Extract<Machine, { role: 'lsp' }>, context: Context): readonly Spend[] {
+  if (!('funding' in state) || state.funding === undefined) return []
+  return soldLinks({ ...state, funding: state.funding }, context, live).flatMap((s) => s.link.spends)
 }
 
 function nextSentence(machine: Machine, { expiry, earlyWarning }: FactorySummary): string {

@@ -32,6 +32,7 @@ export {
 export {
   deriveFactoryKey,
   derivePoisonPreimage,
+  derivePurchasePreimage,
   FACTORY_SECRET_LABEL,
   poisonHash,
   type FactoryKey,

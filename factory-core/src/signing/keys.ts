@@ -16,6 +16,7 @@ import { SecretKey } from './secret-key.js'
 export const FACTORY_SECRET_LABEL = 'ln-factory/factory-key/1'
 
 const KEY_INFO = utf8ToBytes('ln-factory/factory-key/1')
+const PURCHASE_INFO = utf8ToBytes('ln-factory/purchase-preimage/1')
 const POISON_INFO = utf8ToBytes('ln-factory/poison-preimage/1')
 
 function requireLength(what: string, bytes: Uint8Array, length: number): void {
@@ -87,3 +88,14 @@ export function derivePoisonPreimage({ nodeSecret, instanceId, leaf, state }: Po
 
 /** H_state: SHA-256 of a preimage. */
 export const poisonHash = (preimage: Uint8Array): Uint8Array => sha256(preimage)
+
+/** A buyer's preimage of one sale of liquidity, 32 bytes; secret until every signature of the sale is stored. */
+export function derivePurchasePreimage({
+  nodeSecret,
+  instanceId,
+  salt,
+}: Pick<FactoryKeyRequest, 'nodeSecret' | 'instanceId' | 'salt'>): Uint8Array {
+  requireLength('the node secret', nodeSecret, 32)
+  requireLength('the salt', salt, 16)
+  return hkdf(sha256, nodeSecret, salt, concatBytes(PURCHASE_INFO, hexToBytes(instanceId)), 32)
+}

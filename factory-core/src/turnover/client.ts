@@ -12,6 +12,7 @@ import { fundingOf, livePath } from '../ceremony/client/running.js'
 import { settle as settleAt, unsettle } from '../finality/client.js'
 import type { ClientState } from '../ceremony/client/state.js'
 import { fromWire } from '../ceremony/terms.js'
+import { boughtAs } from '../liquidity/gate.js'
 import type { HostChannel, ReceivedHtlc } from '../host/port.js'
 import { incorrectPaymentDetails, latestExpiry, minFinalDelta } from '../htlc/index.js'
 import { idBytes, type Context, type HostDone, type StepBuilder } from '../machine/index.js'
@@ -80,6 +81,12 @@ export function onMoveChannels(step: Builder, context: Context, channels: readon
   const old = channels.find((c) => c.channelId === state.channelId)
   const next = target(state, context, state.move.to)
   if (old === undefined || next === undefined) return
+  // Invariant 9: with the key goes every claim in this factory, so nothing of ours may be in a channel that we bought.
+  const bought = channels.filter((c) => c.channelId !== state.channelId && boughtAs(state, c.channelId) !== undefined)
+  if (state.move.part === undefined && bought.some((c) => c.ours > 0n || c.htlcs.length > 0)) {
+    step.remark(`the move to ${state.move.to} waits: a bought channel still holds something of ours`)
+    return
+  }
   if (state.move.part === undefined) return newPart(step, state, state.move, context, old)
   if (state.move.part.htlc !== undefined) settle(step, state, state.move, context, old, state.move.part.htlc)
 }

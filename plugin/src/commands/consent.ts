@@ -2,7 +2,7 @@
 import type { Policy } from '@ln-factory/core/runner'
 import { FactoryError } from '@ln-factory/tlv'
 import { z } from 'zod'
-import { amountSat, blockCount, instance, line, node, wholeNumber, yesOrNo } from '../options/values.js'
+import { amountMsat, amountSat, blockCount, instance, line, node, wholeNumber, yesOrNo } from '../options/values.js'
 import { defineCommand } from './command.js'
 import { wishResult } from './ladder-results.js'
 import { inviteResult, policyResult } from './results.js'
@@ -51,7 +51,7 @@ export const join = defineCommand({
 
 export const policy = defineCommand({
   name: 'factory-policy',
-  description: 'Show or change which invitations this node accepts',
+  description: 'Show or change which invitations this node accepts, and how it sells liquidity',
   details: 'Without parameters it shows. What is given replaces that limit, and is kept over restarts.',
   params: {
     accept_from: z
@@ -66,6 +66,21 @@ export const policy = defineCommand({
     max_clients: wholeNumber(1, 1000).optional().describe('most clients'),
     max_feerate: wholeNumber(1000, 100_000).optional().describe('highest feerate of the tree, satoshi per 1000 vB'),
     min_depth: wholeNumber(1, 144).optional().describe('confirmations of the funding before HTLCs flow'),
+    sells: yesOrNo
+      .optional()
+      .describe('LSP: answer clients that want to buy liquidity; default false: only factory-sell does'),
+    sale_base: amountMsat.optional().describe('LSP: millisatoshi that every sold channel costs'),
+    sale_rate: amountMsat
+      .optional()
+      .describe('LSP: millisatoshi per 1,000,000 sat of capacity and 1000 blocks until the expiry, on top'),
+    sale_min: amountSat.optional().describe('LSP: satoshi of the smallest channel that is sold on request'),
+    sale_max: amountSat.optional().describe('LSP: satoshi of the largest channel that is sold on request'),
+    sale_deny: z.array(node).optional().describe('LSP: clients whose requests are refused'),
+    unasked_price: amountMsat
+      .optional()
+      .describe(
+        'client: the most that is paid, in millisatoshi, for a channel that an LSP of accept_from offers unasked',
+      ),
   },
   run: ({ api }, args) => {
     const old = api.policy()
@@ -80,9 +95,20 @@ export const policy = defineCommand({
       maxClients: args.max_clients ?? old.maxClients,
       maxFeerate: args.max_feerate ?? old.maxFeerate,
       minDepth: args.min_depth ?? old.minDepth,
+      sales: {
+        sells: args.sells ?? old.sales.sells,
+        base: args.sale_base ?? old.sales.base,
+        rate: args.sale_rate ?? old.sales.rate,
+        min: args.sale_min ?? old.sales.min,
+        max: args.sale_max ?? old.sales.max,
+        deny: args.sale_deny === undefined ? old.sales.deny : [...new Set(args.sale_deny)],
+        unaskedPrice: args.unasked_price ?? old.sales.unaskedPrice,
+      },
     }
     if (next.minCapacity > next.maxCapacity) throw crossed('capacity')
     if (next.minLifetime > next.maxLifetime) throw crossed('lifetime')
+    if (next.sales.min > next.sales.max)
+      throw new FactoryError('bad_parameter', 'factory-policy: sale_min would be more than sale_max')
     api.setPolicy(next)
     return Promise.resolve(policyResult(next))
   },

@@ -7,6 +7,7 @@ import { ladder } from './ladder.js'
 import { abort, close, exit } from './leave.js'
 import { rotate } from './rotate.js'
 import { list, log, peers, show } from './look.js'
+import { buy, sell } from './sell.js'
 import { waiting } from './waiting.js'
 import { invoice, pay } from '../pay/index.js'
 import { watchtowerExport } from './watchtower.js'
@@ -21,6 +22,8 @@ const acting = [
   invoice,
   pay,
   rotate,
+  buy,
+  sell,
   close,
   exit,
   abort,

@@ -43,6 +43,7 @@ const channelResult = (c: ChannelSummary): JsonObject => ({
   to_us_msat: maybe(c.ours),
   funding_txid: c.outpoint?.txid,
   funding_outnum: c.outpoint?.vout,
+  bought: c.bought && { depth: c.bought.depth, live: c.bought.live },
 })
 
 const moveResult = (m: MoveSummary): JsonObject => ({ peer_id: m.peer, to: m.to, stage: m.stage, parts: m.parts })
@@ -114,4 +115,11 @@ export const policyResult = (p: Policy): JsonObject => ({
   max_clients: p.maxClients,
   max_feerate_perkb: p.maxFeerate,
   min_depth: p.minDepth,
+  sells: p.sales.sells,
+  sale_base_msat: amount(p.sales.base),
+  sale_rate_msat: amount(p.sales.rate),
+  sale_min_sat: amount(p.sales.min),
+  sale_max_sat: amount(p.sales.max),
+  sale_deny: p.sales.deny,
+  unasked_price_msat: amount(p.sales.unaskedPrice),
 })

@@ -1,7 +1,7 @@
 /** lightningd's option values, checked: a wrong one stops the plugin with a sentence that names it. */
 import { join } from 'node:path'
 import type { FeeLimits } from '@ln-factory/core/fees'
-import type { Policy } from '@ln-factory/core/runner'
+import { defaultPolicy, type Policy } from '@ln-factory/core/runner'
 import { checkParams, type TreeParams } from '@ln-factory/core/tree'
 import type { Blocks } from '@ln-factory/core/units'
 import { FactoryError } from '@ln-factory/tlv'
@@ -126,6 +126,8 @@ export function parseOptions(raw: Readonly<Record<string, unknown>>, where: Surr
       maxClients: o['factory-max-clients'],
       maxFeerate: o['factory-max-feerate'],
       minDepth: o['factory-min-depth'],
+      // Not options: an operator sets prices at run time, with factory-policy.
+      sales: defaultPolicy.sales,
     },
     feeLimits: { perTransaction: o['factory-max-bump-fee'], perFactory: o['factory-bump-budget'] },
     bitcoind: {

@@ -133,6 +133,14 @@ export class FakeApi implements FactoryApi {
     this.note('economics', ...args)
     return Promise.resolve([economics])
   }
+  buy(...args: Parameters<FactoryApi['buy']>): ReturnType<FactoryApi['buy']> {
+    this.note('buy', ...args)
+    return Promise.resolve({ channelId: 'dd'.repeat(32), capacity: args[1], price: msat(2100) })
+  }
+  sell(...args: Parameters<FactoryApi['sell']>): ReturnType<FactoryApi['sell']> {
+    this.note('sell', ...args)
+    return Promise.resolve({ channelId: 'dd'.repeat(32), capacity: args[2], price: args[3] ?? msat(2100) })
+  }
   gated: FactoryApi['gated'] = () => undefined
   bundle(id: string): ReturnType<FactoryApi['bundle']> {
     this.known(id)

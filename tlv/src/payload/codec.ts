@@ -233,7 +233,7 @@ const layouts: { readonly [K in Payload['kind']]: { readonly id: number; readonl
   sale_live: { id: PayloadKind.saleLive, fields: struct<FieldsOf<'sale_live'>>(ofChain) },
   sale_abort: {
     id: PayloadKind.saleAbort,
-    fields: struct<FieldsOf<'sale_abort'>>({ ...base, reason: text(u16, 0, MAX_ABORT_REASON) }),
+    fields: struct<FieldsOf<'sale_abort'>>({ ...ofChain, reason: text(u16, 0, MAX_ABORT_REASON) }),
   },
   assist_request: {
     id: PayloadKind.assistRequest,

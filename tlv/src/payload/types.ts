@@ -289,8 +289,8 @@ export interface SaleLive extends OfChain {
   readonly kind: 'sale_live'
 }
 
-/** Either side, before a partial signature is given. */
-export interface SaleAbort extends Base {
+/** Either side, before a partial signature is given. `chainTxid` is zero before there is a proposal, or when it can't be built. */
+export interface SaleAbort extends OfChain {
   readonly kind: 'sale_abort'
   readonly reason: string // u16 length 0..1024, printable UTF-8
 }

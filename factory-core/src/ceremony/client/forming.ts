@@ -14,7 +14,7 @@ import { idBytes, type Context, type StepBuilder } from '../../machine/index.js'
 import { generateNonce, openSession, type GeneratedNonce, type SecretNonce } from '../../signing/index.js'
 import type { FactoryKeys } from '../../tree/index.js'
 import type { ClientPath } from '../../tree/types.js'
-import { msat, sat, type InstanceId, type NodeId } from '../../units/index.js'
+import { msat, sat, type InstanceId, type NodeId, type Txid } from '../../units/index.js'
 import { isValid, signatureItem, signRecord, spendAggregate } from '../spend-key.js'
 import { checkPolicy, checkTerms } from '../terms.js'
 import { clientKey, pathOf, storedKeys, storedPath } from './path.js'
@@ -29,6 +29,8 @@ export interface ClientLive {
   nonces: SecretNonce[] | undefined
   /** Of the close under way: the same for a round that is repeated, until it has signed. */
   closeNonce: GeneratedNonce | undefined
+  /** Of the sale under way, likewise. */
+  saleNonces: { readonly txid: Txid; readonly nonces: readonly GeneratedNonce[] } | undefined
 }
 
 type Builder = StepBuilder<ClientState>

@@ -14,6 +14,25 @@ import {
   onCloseUnconfirmed,
 } from '../../close/client.js'
 import {
+  grantSaleOpen,
+  onBuyOrder,
+  onSaleChannels,
+  onSaleFundingChecked,
+  onSaleOffer,
+  onSalePropose,
+  onSaleTimer,
+  pay,
+} from '../../liquidity/client/buy.js'
+import { resumeChain } from '../../liquidity/client/exit.js'
+import { dropSale, onSaleAbort } from '../../liquidity/client/sales.js'
+import {
+  onSaleAggregatedNonces,
+  onSaleConflict,
+  onSaleLive,
+  onSaleSignatures,
+  resumeSales,
+} from '../../liquidity/client/sign.js'
+import {
   eachRule,
   idBytes,
   StepBuilder,
@@ -78,6 +97,7 @@ export const newClientLive = (): ClientLive => ({
   path: undefined,
   nonces: undefined,
   closeNonce: undefined,
+  saleNonces: undefined,
 })
 
 /** The first message of a factory that this node has not heard of. */
@@ -91,6 +111,7 @@ export function createClient(instance: InstanceId, lsp: NodeId, invite: Invite, 
 export function grantOpenStep(state: ClientState): Step<ClientState> {
   const step = new StepBuilder(state)
   grantOpen(step)
+  grantSaleOpen(step)
   return step.done()
 }
 
@@ -118,7 +139,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       if (event.peer === step.state.lsp) onMessage(step, context, live, event.payload)
       return
     case 'connected':
-      if (event.peer === step.state.lsp) sync(step, context)
+      if (event.peer === step.state.lsp) sync(step, context, live)
       return
     case 'disconnected':
       // An invitation is worth what the connection is: the LSP repeats it on the next one.
@@ -126,9 +147,11 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       // The LSP gives up too: its pending open died with the connection. Our nonces are used or lost.
       if (event.peer === step.state.lsp && (step.state.stage === 'signing' || step.state.stage === 'signed'))
         abort(step, 'disconnected while signing')
+      if (event.peer === step.state.lsp) dropSale(step, live, 'the connection to the LSP is gone')
       return
     case 'timer':
       if (event.name === 'move') resumeMove(step, context)
+      else if (event.name === 'sale') onSaleTimer(step, live)
       else if (step.state.stage === 'invited') refuse(step, 'the operator gave no answer in time')
       else if (isForming(step.state)) abort(step, `the LSP was silent while we were ${step.state.stage}`)
       return
@@ -142,7 +165,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
           check: { result: 'unknown', why: event.error },
         })
       else if (event.call.call === 'newScript') abort(step, event.error)
-      else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.error)
+      else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.call.channelId, event.error)
       else if (event.call.call === 'payDirect') onMovePaymentFailed(step, event.call.payment.hash, event.error)
       else if (event.call.call === 'channels' && step.state.stage === 'closing') onCloseUnchecked(step, event.error)
       else step.log('warning', `${event.call.call}: ${event.error}`)
@@ -156,7 +179,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       onDistributionUnconfirmed(step, context, live)
       return onCloseUnconfirmed(step, event.txid)
     case 'spent':
-      onSpent(step, context, live, event.outpoint, event.height)
+      onSpent(step, context, live, event.outpoint, event.by, event.height)
       return onMovedSpent(step, context, live, event.outpoint, event.height)
     case 'unspent':
       onUnspent(step, context, live, event.outpoint)
@@ -167,12 +190,14 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
         () => onTip(step, context, live, event.height),
         () => advanceDistribution(step, context, live, event.height),
         () => onCloseTip(step, context, event.height),
+        () => pay(step, context, live),
         () => bury(step, event.height),
       )
     case 'channels':
       return exitForHtlcs(step, context, live, event.channels, event.height)
     case 'channelsChanged':
-      if (step.state.stage === 'stored') step.call({ call: 'channels' })
+      if (step.state.stage === 'stored' || step.state.sales?.pending?.step === 'checking')
+        step.call({ call: 'channels' })
       return
     case 'htlcReceived':
       return onMoveHtlc(step, context, event.htlc)
@@ -180,6 +205,7 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       return resume(step, context, live)
     case 'conflict':
       if (isForming(step.state)) abort(step, `refused to sign: ${event.error}`)
+      else onSaleConflict(step, live, event.error)
       return
     case 'operator':
       return onOrder(step, context, live, event.order)
@@ -200,6 +226,18 @@ function onMessage(step: Builder, context: Context, live: ClientLive, payload: P
       return onFundingBroadcast(step, live)
     case 'abort':
       return onAbort(step, live, payload.reason)
+    case 'sale_offer':
+      return onSaleOffer(step, context, live, payload)
+    case 'sale_propose':
+      return onSalePropose(step, context, live, payload)
+    case 'sale_aggregated_nonces':
+      return onSaleAggregatedNonces(step, context, live, payload)
+    case 'sale_signatures':
+      return onSaleSignatures(step, context, live, payload)
+    case 'sale_live':
+      return onSaleLive(step, context, live, payload)
+    case 'sale_abort':
+      return onSaleAbort(step, live, payload)
     case 'close_propose':
       return onClosePropose(step, context, live, payload)
     case 'close_aggregated_nonce':
@@ -289,12 +327,15 @@ function onOrder(step: Builder, context: Context, live: ClientLive, order: Opera
       if (!isForming(state))
         throw new FactoryError('wrong_state', `the factory is ${state.stage} and can't be aborted`, 'Use factory-exit.')
       return abort(step, order.reason)
+    case 'buy':
+      return onBuyOrder(step, context, live, order)
+    case 'sell':
     case 'close':
     case 'rotate':
       throw new FactoryError(
         'wrong_state',
-        'only the LSP can close or rotate a factory',
-        'A client leaves alone with factory-exit.',
+        order.order === 'sell' ? 'only the LSP sells liquidity' : 'only the LSP can close or rotate a factory',
+        order.order === 'sell' ? 'A client buys with factory-buy.' : 'A client leaves alone with factory-exit.',
       )
   }
 }
@@ -306,8 +347,10 @@ function onDone(step: Builder, context: Context, live: ClientLive, done: HostDon
     case 'channels':
       onChannels(step, context, live, done.channels)
       onMoveChannels(step, context, done.channels)
+      onSaleChannels(step, context, live, done.channels)
       return onCloseChannels(step, context, live, done.channels)
     case 'checkFunding':
+      onSaleFundingChecked(step, context, live, done.channelId, done.check)
       onFundingChecked(step, context, live, done.channelId, done.check)
       return watch(step, context, live)
     case 'utxo':
@@ -323,10 +366,11 @@ function onDone(step: Builder, context: Context, live: ClientLive, done: HostDon
 }
 
 /** On (re)connection: tell the LSP where we stand, and send again what it may not have got. */
-function sync(step: Builder, context: Context): void {
+function sync(step: Builder, context: Context, live: ClientLive): void {
   const { state } = step
   if (['settled', 'closed', 'aborted', 'refused'].includes(state.stage)) return
   step.send(state.lsp, { kind: 'sync', instanceId: idBytes(state.instance), stage: state.stage })
+  resumeSales(step, context, live)
   if (state.stage === 'accepted') sendAccept(step, context)
   if (state.stage === 'stored') step.send(state.lsp, { kind: 'stored', instanceId: idBytes(state.instance) })
   if (state.stage === 'ready')
@@ -359,6 +403,7 @@ function resume(step: Builder, context: Context, live: ClientLive): void {
     case 'ready':
       return watch(step, context, live)
     case 'active':
+      dropSale(step, live, 'restarted')
       watch(step, context, live)
       watchMoved(step, context, live)
       return resumeMove(step, context)
@@ -373,6 +418,7 @@ function resume(step: Builder, context: Context, live: ClientLive): void {
       if (state.exit.close !== undefined)
         step.effect({ do: 'watchTx', txid: state.exit.close.txid, since: state.createdAt })
       if (state.exit.channelClosing) step.call({ call: 'forceClose', peer: state.lsp, channelId: state.channelId })
+      resumeChain(step)
       return advanceExit(step, context, live, context.height)
     case 'settled':
       watch(step, context, live)

@@ -2,13 +2,23 @@
 import { FactoryError } from '@ln-factory/tlv'
 import { bumpOf } from '../../fees/index.js'
 import type { BroadcastResult, HostChannel } from '../../host/port.js'
-import { mustExit } from '../../htlc/index.js'
 import { exitSpends, nextExitStep } from '../../exit/plan.js'
 import { settle, unsettle } from '../../finality/client.js'
+import {
+  advanceChain,
+  chainSpends,
+  htlcDue,
+  isUncovered,
+  onChainCloseFailed,
+  onChainSpent,
+  onChainUnspent,
+  watchChain,
+} from '../../liquidity/client/exit.js'
+import { ownChannels } from '../../liquidity/client/sales.js'
 import { type Context, type StepBuilder } from '../../machine/index.js'
 import { finalize } from '../../tree/index.js'
 import type { ClientPath, Spend } from '../../tree/types.js'
-import { blocks, outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
+import { outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
 import { signatureItem } from '../spend-key.js'
 import { fromWire } from '../terms.js'
 import type { ClientLive } from './forming.js'
@@ -46,6 +56,7 @@ export function watch(step: Builder, context: Context, live: ClientLive): void {
   step.effect({ do: 'watchTx', txid: fundingOf(path).txid, since })
   for (const spend of path.spends) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
   step.effect({ do: 'watchOutpoint', outpoint: path.channel.outpoint, since })
+  watchChain(step, state, context, live)
 }
 
 export function onConfirmed(step: Builder, context: Context, live: ClientLive, id: Txid, height: BlockHeight): void {
@@ -59,7 +70,7 @@ export function onConfirmed(step: Builder, context: Context, live: ClientLive, i
     step.log('confirmed', `funding at height ${height}`)
     return onTip(step, context, live, height > context.height ? height : context.height)
   }
-  const spend = path.spends.find((s) => s.tx.txid === id)
+  const spend = [...path.spends, ...chainSpends(state, context, live)].find((s) => s.tx.txid === id)
   if (spend === undefined || state.seen[id] === height) return
   step.to({ ...step.state, seen: { ...state.seen, [id]: height } })
   step.log('confirmed', `${spend.id} (${id}) at height ${height}`)
@@ -172,14 +183,20 @@ export function exitForHtlcs(
 ): void {
   const { state } = step
   if (state.stage !== 'active' || state.move?.moved === true) return
-  const channel = channels.find((c) => c.channelId === state.channelId)
-  if (channel === undefined || channel.onChain || !mustExit(channel, height, blocks(state.invite.earlyWarning))) return
-  step.log('warning', 'an HTLC must be settled on chain: leaving the factory')
+  const due = htlcDue(state, context, live, channels, height)
+  if (!due && !isUncovered(state, context, live, channels, height)) return
+  const why = due ? 'an HTLC must be settled on chain' : 'our balance is more than the distributions pay'
+  step.log('warning', `${why}: leaving the factory`)
   startExit(step, context, live)
 }
 
 /** Sent again on every block until it confirms: a mempool may drop it, or may not have had room for it. */
 export function advanceExit(step: Builder, context: Context, live: ClientLive, height: BlockHeight): void {
+  advancePath(step, context, live, height)
+  advanceChain(step, context, live)
+}
+
+function advancePath(step: Builder, context: Context, live: ClientLive, height: BlockHeight): void {
   const { state } = step
   if (state.stage !== 'exiting' && state.stage !== 'active') return
   const path = livePath(state, context, live)
@@ -202,9 +219,9 @@ const answersKickoff = (spend: Spend, seen: Readonly<Record<string, BlockHeight>
   spend.role === 'leaf' && seen[spend.prevout.outpoint.txid] !== undefined
 
 /** The host could not: it is asked again with the next block. */
-export function onForceCloseFailed(step: Builder, error: string): void {
+export function onForceCloseFailed(step: Builder, channelId: string, error: string): void {
   const { state } = step
-  if (state.stage !== 'exiting') return
+  if (state.stage !== 'exiting' || onChainCloseFailed(step, channelId)) return
   const notice = `the channel could not be closed, trying again with the next block: ${error}`
   step.to({ ...state, notice, exit: { ...state.exit, channelClosing: false } })
 }
@@ -236,10 +253,12 @@ export function onSpent(
   context: Context,
   live: ClientLive,
   outpoint: OutPoint,
+  by: Txid,
   height: BlockHeight,
 ): void {
   const { state } = step
-  if (!hasPath(state) || state.stage === 'settled' || !isChannel(state, context, live, outpoint)) return
+  if (!hasPath(state) || state.stage === 'settled') return
+  if (!onChainSpent(step, context, live, state, outpoint, by)) return
   const close = state.stage === 'closing' && state.close.step === 'signed' ? state.close : undefined
   const exit = state.stage === 'exiting' ? state.exit : { since: height, channelClosing: true, close }
   settle(step, state, { how: 'exit', exit }, height, 'the channel is closed on chain')
@@ -247,9 +266,11 @@ export function onSpent(
 
 export function onUnspent(step: Builder, context: Context, live: ClientLive, outpoint: OutPoint): void {
   const { state } = step
+  if (!hasPath(state)) return
+  onChainUnspent(step, outpoint)
   if (state.stage !== 'settled' || state.how !== 'exit' || !isChannel(state, context, live, outpoint)) return
   unsettle(step, 'the close of the channel was reorganised out of the chain')
 }
 
-const isChannel = (state: WithPath, context: Context, live: ClientLive, outpoint: OutPoint): boolean =>
-  outPointKey(outpoint) === outPointKey(livePath(state, context, live).channel.outpoint)
+const isChannel = (state: OnChain, context: Context, live: ClientLive, outpoint: OutPoint): boolean =>
+  ownChannels(state, context, live).some((c) => outPointKey(c.outpoint) === outPointKey(outpoint))

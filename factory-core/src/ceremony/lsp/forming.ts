@@ -4,7 +4,8 @@ import { idBytes, type Context, type StepBuilder } from '../../machine/index.js'
 import { isPublicKey } from '../../signing/index.js'
 import { fundingScript, isPayoutScript, type FactoryKeys } from '../../tree/index.js'
 import type { FactoryTree, Spend } from '../../tree/types.js'
-import type { FundingTx } from '../../host/port.js'
+import type { FundingTx, ReceivedHtlc } from '../../host/port.js'
+import type { SaleRound } from '../../liquidity/lsp/sign.js'
 import type { NodeId } from '../../units/index.js'
 import { signatureItem, signRecord } from '../spend-key.js'
 import { toWire } from '../terms.js'
@@ -21,6 +22,12 @@ export interface LspLive {
   round: SigningRound | undefined
   /** The close that `round` signs, while one is under way. */
   close: Spend | undefined
+  /** Sales that are being signed, by name of the stock. */
+  readonly rounds: Map<string, SaleRound>
+  /** HTLCs that pay for sales, by hash: held until the buyer reveals the preimage. */
+  readonly payments: Map<string, ReceivedHtlc>
+  /** Peers with whom an open began for a sale that was given up meanwhile. */
+  readonly lateOpens: Set<NodeId>
 }
 
 type Builder = StepBuilder<LspState>

@@ -31,6 +31,27 @@ import {
   watchTree,
 } from '../../exit/lsp.js'
 import { bury } from '../../finality/lsp.js'
+import { paysForSale } from '../../liquidity/gate.js'
+import { giveUpAll, leaveSales, onSaleAbort, onSaleDisconnected } from '../../liquidity/lsp/sales.js'
+import {
+  onPaymentExpected,
+  onSaleAccept,
+  onSaleCallFailed,
+  onSaleOpenStarted,
+  onSaleRequest,
+  onSaleTimer,
+  onSellOrder,
+} from '../../liquidity/lsp/sell.js'
+import {
+  onSaleHtlc,
+  onSaleNonces,
+  onSaleOpenCompleted,
+  onSalePartials,
+  onSaleReleased,
+  onSaleStored,
+  refundInTime,
+  resumeSales as resumeLspSales,
+} from '../../liquidity/lsp/sign.js'
 import {
   eachRule,
   StepBuilder,
@@ -95,6 +116,9 @@ export const newLspLive = (): LspLive => ({
   tree: undefined,
   round: undefined,
   close: undefined,
+  rounds: new Map(),
+  payments: new Map(),
+  lateOpens: new Set(),
 })
 
 /** A factory that is to be: invites everyone. The request has been checked by `planTree`. */
@@ -137,6 +161,8 @@ export function stepLsp(state: LspState, live: LspLive, event: Event, context: C
   try {
     onEvent(step, live, event, context)
     if (state.stage !== 'active' && step.state.stage === 'active') watchTree(step, context, live)
+    if (state.stage === 'active' && (step.state.stage !== 'active' || step.state.exit !== undefined))
+      leaveSales(step, context, live)
     return step.done()
   } catch (error) {
     if (!(error instanceof FactoryError) || event.type === 'operator') throw error
@@ -167,6 +193,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       break
     case 'disconnected':
       onDisconnected(step, event.peer)
+      onSaleDisconnected(step, context, live, event.peer)
       break
     case 'timer':
       onTimer(step, context, live, event.name)
@@ -176,6 +203,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       break
     case 'failed':
       if (event.call.call === 'launch') onLaunchFailed(step, event.error)
+      else if (onSaleCallFailed(step, context, live, event.call, new FactoryError(event.code, event.error))) break
       else if (event.call.call === 'cleanUp') step.effect({ do: 'timer', name: 'retry', seconds: 60 })
       else if (event.call.call === 'payDirect') onMovePaymentFailed(step, event.call.payment.hash, event.error)
       else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.call.channelId, event.error)
@@ -199,6 +227,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
         () => onTip(step, context, event.height),
         () => onCloseTip(step, context, event.height),
         () => exitAtDeadline(step, context, live, event.height),
+        () => refundInTime(step, live, event.height),
         () => advanceLspExit(step, context, live, event.height),
         () => bury(step, event.height),
         () => pollMoves(step, context),
@@ -215,11 +244,14 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       if (event.order.order === 'abort') abort(step, event.order.reason)
       else if (event.order.order === 'close') onCloseOrder(step, live, context, event.order)
       else if (event.order.order === 'rotate') onRotateOrder(step, event.order)
+      else if (event.order.order === 'sell') onSellOrder(step, context, live, event.order)
+      else if (event.order.order === 'buy')
+        throw new FactoryError('wrong_state', 'this node is the LSP of this factory: it sells', 'Use factory-sell.')
       else if (event.order.order === 'exit')
         startLspExit(step, context, live, everyone(step.state), 'ordered by the operator')
       break
     case 'spent':
-      onExitSpent(step, context, live, event.outpoint, event.height)
+      onExitSpent(step, context, live, event.outpoint, event.by, event.height)
       break
     case 'unspent':
       onExitUnspent(step, context, live, event.outpoint)
@@ -230,7 +262,8 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'channelsChanged':
       break
     case 'htlcReceived':
-      onMoveHtlc(step, context, event.htlc)
+      if (paysForSale(step.state, event.htlc)) onSaleHtlc(step, context, live, event.htlc)
+      else onMoveHtlc(step, context, event.htlc)
       break
   }
 }
@@ -263,6 +296,18 @@ function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId,
       return onMovePart(step, context, peer, payload)
     case 'move_key':
       return onMoveKey(step, peer, payload)
+    case 'sale_request':
+      return onSaleRequest(step, context, live, peer, payload)
+    case 'sale_accept':
+      return onSaleAccept(step, peer, payload)
+    case 'sale_nonces':
+      return onSaleNonces(step, context, live, peer, payload)
+    case 'sale_partial_signatures':
+      return onSalePartials(step, context, live, peer, payload)
+    case 'sale_stored':
+      return onSaleStored(step, context, live, peer, payload)
+    case 'sale_abort':
+      return onSaleAbort(step, context, live, peer, payload)
     case 'close_nonce':
     case 'close_partial_signature':
       return onCloseMessage(step, context, live, peer, payload)
@@ -275,8 +320,10 @@ function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId,
 function onSync(step: Builder, context: Context, live: LspLive, peer: NodeId): void {
   const { state } = step
   if (state.stage === 'aborted') sendAbort(step, peer, state.reason)
-  else if (state.stage === 'confirming' || state.stage === 'active') announceFunding(step, peer)
-  else if (state.stage === 'closing') resumeClose(step, live, context, peer)
+  else if (state.stage === 'confirming' || state.stage === 'active') {
+    announceFunding(step, peer)
+    resumeLspSales(step, context, live, peer)
+  } else if (state.stage === 'closing') resumeClose(step, live, context, peer)
 }
 
 function onConnected(step: Builder, peer: NodeId): void {
@@ -306,6 +353,7 @@ function onTimer(step: Builder, context: Context, live: LspLive, name: TimerName
     const late = new FactoryError('peer_silent', `no answer within ${state.stepTimeout} s from ${silent.join(', ')}`)
     return abort(step, late, silent[0])
   }
+  if (name === 'sale') return onSaleTimer(step, context, live)
   if (name === 'step' && state.stage === 'closing') return onCloseTimer(step, live)
   if (name === 'move') {
     pollMoves(step, context)
@@ -326,11 +374,16 @@ function onDone(step: Builder, context: Context, live: LspLive, done: HostDone):
       if (state.stage === 'aborted') undoLate(step.to({ ...state, funding: done.funding, cleaned: false }))
       return
     case 'openStart':
+      if (state.stage === 'active') return onSaleOpenStarted(step, context, live, done.peer, done.script)
       return onOpenStarted(step, context, live, done.peer, done.script)
     case 'openComplete':
+      if (!isForming(state.stage) && state.stage !== 'aborted')
+        return onSaleOpenCompleted(step, context, live, done.peer, done.channelId)
       return onOpenCompleted(step, done.peer, done.channelId)
     case 'launch':
       return onLaunched(step)
+    case 'release':
+      return onSaleReleased(step, context, live, done.channelId)
     case 'cleanUp':
       if (state.stage === 'aborted') step.to({ ...state, cleaned: true })
       return
@@ -339,6 +392,7 @@ function onDone(step: Builder, context: Context, live: LspLive, done: HostDone):
       onMoveChannels(step, context, done.channels)
       return onCloseChannels(step, live, context, done.channels)
     case 'expectPayment':
+      onPaymentExpected(step, context, live, done.hash, done.secret)
       return onExpected(step, done.hash, done.secret)
     case 'payDirect':
       return onMovePaid(step, done.payment.hash, done.preimage)
@@ -382,6 +436,7 @@ function resume(step: Builder, context: Context, live: LspLive): void {
       watch(step)
       return watchTree(step, context, live)
     case 'active':
+      giveUpAll(step, context, live, new FactoryError('aborted', 'the LSP was restarted'))
       watch(step)
       resumeMoves(step, context)
       reapWhenEmpty(step, context)

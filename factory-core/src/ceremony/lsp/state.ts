@@ -4,6 +4,7 @@ import type { FundingTx } from '../../host/port.js'
 import type { LspClose, SignedLspClose } from '../../close/state.js'
 import type { Giving, LeafChoice, LspUpdate } from '../../update/state.js'
 import type { LspMove, Rotation } from '../../turnover/state.js'
+import type { LspSales } from '../../liquidity/state.js'
 import type { TreeParams } from '../../tree/types.js'
 import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, Sat } from '../../units/index.js'
 
@@ -120,6 +121,8 @@ export interface LspBase {
   readonly leaves: Readonly<Record<string, readonly LeafChoice[]>>
   readonly update: LspUpdate | undefined
   readonly giving: readonly Giving[]
+  /** Liquidity sold out of the stocks. */
+  readonly sales?: LspSales | undefined
   readonly notice: string | undefined
   /** Ordered, and how far it is with each client; none in factories that older versions stored. */
   readonly rotation?: Rotation | undefined
