@@ -9,8 +9,14 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { FactoryNode } from '@ln-factory/core/runner'
 import type { FactoryStore } from '@ln-factory/core/store'
-import { openSqliteStore } from '@ln-factory/core/store/sqlite'
-import { commands, type CommandContext } from './commands/index.js'
+import {
+  BACKUP_SECRET_LABEL,
+  installStaged,
+  openSqliteStore,
+  saveBackup,
+  stageBackup,
+} from '@ln-factory/core/store/sqlite'
+import { commands, type Backups, type CommandContext } from './commands/index.js'
 import { ClnHost, FACTORY_FEATURES, FACTORY_MESSAGE, wireHooks, type Wiring } from './host/index.js'
 import { options, parseOptions } from './options/index.js'
 import { TowerFeed } from './watchtower/feed.js'
@@ -29,6 +35,7 @@ interface Prepared {
   readonly rpc: LightningRpc
   readonly store: FactoryStore
   readonly host: ClnHost
+  readonly backups: Backups
 }
 
 const plugin = new FactoryPlugin({
@@ -56,11 +63,18 @@ async function prepare({ options: values, configuration }: InitParams): Promise<
   const config = parseOptions(values, { lightningDir, network: configuration.network })
   const rpc = new LightningRpc(join(lightningDir, configuration['rpc-file']))
   const host = await ClnHost.create({ rpc, lightningDir, log, bitcoind: config.bitcoind })
+  const kept = installStaged(config.database)
+  if (kept !== undefined) log('warn', `a backup has taken the place of the database, which is kept as ${kept}`)
   const store = openSqliteStore(config.database)
-  return { config, rpc, store, host }
+  const key = { secret: await host.deriveSecret(BACKUP_SECRET_LABEL), node: host.nodeId }
+  const backups: Backups = {
+    save: (file) => saveBackup(store, file, key, Math.floor(Date.now() / 1000)),
+    stage: (file) => stageBackup(store, config.database, file, key),
+  }
+  return { config, rpc, store, host, backups }
 }
 
-async function catchUp({ config, rpc, store, host }: Prepared): Promise<Running> {
+async function catchUp({ config, rpc, store, host, backups }: Prepared): Promise<Running> {
   node = await FactoryNode.start({
     host,
     store,
@@ -73,7 +87,7 @@ async function catchUp({ config, rpc, store, host }: Prepared): Promise<Running>
   for (const peer of await host.peers()) if (peer.connected) await node.peerConnected(peer.id)
   const feed = new TowerFeed(node, config.towers, log)
   setInterval(() => void feed.run(), FEED_MS)
-  return { host, handlers: node, node, context: { api: node, rpc, config } }
+  return { host, handlers: node, node, context: { api: node, rpc, config, backups } }
 }
 
 function stop(code: number): never {

@@ -5,6 +5,7 @@
 import { FactoryError } from '@ln-factory/tlv'
 import type { HostChannel } from '../host/port.js'
 import { adoptClient, adoptLsp } from '../recover/index.js'
+import { RESTORED_SETTING } from '../store/index.js'
 import { blockHeight, blocks, type InstanceId, type NodeId } from '../units/index.js'
 import type { Anchorage } from './anchorage.js'
 import type { GatedChannel, RestoredSummary } from './api.js'
@@ -22,8 +23,6 @@ import {
   type Restored,
 } from './restored.js'
 
-/** Set in a store that was put in place from a backup, until it has been compared. */
-export const RESTORED_SETTING = 'store/restored'
 /** The host has kept something: from then on a host that keeps nothing has lost it. */
 const ANCHORED_SETTING = 'store/anchored'
 

@@ -22,6 +22,9 @@ export interface SignRecord {
   readonly rule: 'once' | 'increasing'
 }
 
+/** Set (`yes`) in a store that was put in place from a backup, until it has been compared with what the host keeps. */
+export const RESTORED_SETTING = 'store/restored'
+
 export type Role = 'lsp' | 'client'
 
 /** A value kept beside the state: too large, or too seldom changed, to be rewritten with it. */

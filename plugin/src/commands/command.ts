@@ -3,6 +3,7 @@
  * or an object (by name); both are checked strictly before anything happens. No command knows how requests travel.
  */
 import type { FactoryApi } from '@ln-factory/core/runner'
+import type { BackupReport } from '@ln-factory/core/store/sqlite'
 import { FactoryError } from '@ln-factory/tlv'
 import { z } from 'zod'
 import { firstIssue } from '../options/values.js'
@@ -20,7 +21,14 @@ export interface Rpc {
   call(method: string, params: object, options?: { readonly timeout?: number }): Promise<unknown>
 }
 
+/** Copies of the database. Both throw FactoryError. */
+export interface Backups {
+  save(file: string): BackupReport
+  stage(file: string): BackupReport
+}
+
 export interface CommandContext {
+  readonly backups: Backups
   readonly api: FactoryApi
   readonly rpc: Rpc
   readonly config: FactoryConfig

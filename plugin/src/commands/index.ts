@@ -1,3 +1,4 @@
+import { backup, reconcile, restore } from './backup.js'
 import type { Command } from './command.js'
 import { join, policy } from './consent.js'
 import { create } from './create.js'
@@ -32,9 +33,12 @@ const acting = [
   waiting,
   economics,
   watchtowerExport,
+  backup,
+  restore,
+  reconcile,
 ]
 
 /** Every command that the plugin adds to lightningd. */
 export const commands: readonly Command[] = [...acting, helpFor(acting)]
 
-export type { Command, CommandContext, Json, JsonObject, Rpc } from './command.js'
+export type { Backups, Command, CommandContext, Json, JsonObject, Rpc } from './command.js'

@@ -1,7 +1,7 @@
 import type { CreateRequest, FactoryApi, FactoryDetails, Policy } from '@ln-factory/core/runner'
 import { blockHeight, blocks, instanceId, nodeId, sat, msat, txid } from '@ln-factory/core/units'
 import { FactoryError } from '@ln-factory/tlv'
-import type { CommandContext, Rpc } from '../../src/commands/index.js'
+import type { Backups, CommandContext, Rpc } from '../../src/commands/index.js'
 import { parseOptions } from '../../src/options/index.js'
 import { economics, FakeLadder } from './fake-ladder.js'
 
@@ -171,4 +171,9 @@ export const fakeRpc = (answers: Readonly<Record<string, (params: object) => unk
   },
 })
 
-export const contextOf = (api: FactoryApi, rpc: Rpc = fakeRpc({})): CommandContext => ({ api, rpc, config })
+export const backups: Backups = {
+  save: () => ({ size: 5000, factories: 2, time: 1_700_000_000 }),
+  stage: () => ({ size: 5000, factories: 2, time: 1_700_000_000 }),
+}
+
+export const contextOf = (api: FactoryApi, rpc: Rpc = fakeRpc({})): CommandContext => ({ api, rpc, config, backups })

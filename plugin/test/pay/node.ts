@@ -3,7 +3,7 @@ import type { GatedChannel } from '@ln-factory/core/runner'
 import { blockHeight, blocks, instanceId } from '@ln-factory/core/units'
 import type { CommandContext } from '../../src/commands/index.js'
 import { HostRpcError, HostUnansweredError } from '../../src/rpc/errors.js'
-import { config, FakeApi, LSP_ID } from '../commands/fakes.js'
+import { backups, config, FakeApi, LSP_ID } from '../commands/fakes.js'
 
 export const PAYEE = '03' + 'dd'.repeat(32)
 /** Our LSP as a client sees it. */
@@ -88,7 +88,12 @@ export class PayingNode {
     const api = new FakeApi()
     const gates = this.channels.map((c) => [c.scid, c.gate] as const)
     api.gated = (channelId: string) => gates.find(([scid]) => scid === channelId)?.[1]
-    return { api, config, rpc: { call: (method, params) => this.call(method, params as Record<string, unknown>) } }
+    return {
+      api,
+      backups,
+      config,
+      rpc: { call: (method, params) => this.call(method, params as Record<string, unknown>) },
+    }
   }
 
   get underWay(): number {

@@ -12,17 +12,22 @@ import { mapErrors } from './errors.js'
 import { openDatabase } from './open.js'
 import { prepare, type Statements } from './statements.js'
 
+export interface SnapshotStore extends FactoryStore {
+  /** The whole database up to the last commit, as the bytes of one file. */
+  snapshot(): Uint8Array
+}
+
 /**
  * Open the store at `path`, or create it (file mode 0600, missing directories 0700).
  * @throws FactoryError `store_corrupt` not ours, damaged or empty; `store_version` written by a newer version;
  *   `store_locked` open in another process; `internal` the file can't be used
  */
-export function openSqliteStore(path: string, options: { clock?: Clock } = {}): FactoryStore {
+export function openSqliteStore(path: string, options: { clock?: Clock } = {}): SnapshotStore {
   const file = resolve(path)
   return mapErrors(file, () => new SqliteStore(file, openDatabase(file), options.clock ?? systemClock))
 }
 
-class SqliteStore implements FactoryStore {
+class SqliteStore implements SnapshotStore {
   readonly #path: string
   readonly #db: Database.Database
   readonly #clock: Clock
@@ -142,6 +147,10 @@ class SqliteStore implements FactoryStore {
 
   setSetting(key: string, value: string): void {
     mapErrors(this.#path, () => this.#sql.putSetting.run(key, value))
+  }
+
+  snapshot(): Uint8Array {
+    return mapErrors(this.#path, () => this.#db.serialize())
   }
 
   close(): void {
