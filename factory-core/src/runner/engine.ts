@@ -11,6 +11,7 @@ import type { FactoryStore, Role } from '../store/index.js'
 import type { BlockHeight, InstanceId, NodeId } from '../units/index.js'
 import { ChainFollower, type ChainEvent } from '../watch/index.js'
 import type { Policy } from './api.js'
+import { Allowances } from './allowance.js'
 import { Anchorage } from './anchorage.js'
 import { FeeBumper } from './bumper.js'
 import { Copies } from './copies.js'
@@ -47,6 +48,7 @@ export class Engine {
   readonly held = new HeldHtlcs()
   readonly bumper: FeeBumper
   readonly copies: Copies
+  readonly allowances: Allowances
   readonly #anchorage: Anchorage
   readonly #timers: Timers
   readonly #watchlist = new Watchlist()
@@ -59,6 +61,7 @@ export class Engine {
     public height: BlockHeight,
   ) {
     this.peers = new Peers(deps.host)
+    this.allowances = new Allowances(deps.clock)
     this.#timers = new Timers((instance, name) => {
       this.dispatch(instance, { type: 'timer', name })
     }, deps.schedule ?? systemSchedule)
@@ -213,6 +216,12 @@ export class Engine {
     this.waiters.look(instance, machine)
   }
 
+  /** Of what a peer sent, so often as it is allowed to fill the log. */
+  warnOf(peer: NodeId, error: unknown): void {
+    const line = this.allowances.line(peer, `message from ${peer} ignored`)
+    if (line !== undefined) this.warn(line, error)
+  }
+
   warn(what: string, error: unknown): void {
     const text = error instanceof Error ? error.message : String(error)
     this.deps.host.log(error instanceof FactoryError ? 'warn' : 'error', `${what}: ${text}`)
@@ -267,7 +276,7 @@ export class Engine {
           this.#timers.cancel(instance, effect.name)
           break
         case 'remark':
-          this.deps.host.log('info', effect.text)
+          if (this.allowances.remark()) this.deps.host.log('info', effect.text)
           break
         case 'watchTx':
           this.#watchlist.add(effect.txid, instance)

@@ -13,7 +13,8 @@ import type {
 } from '../host/port.js'
 import { idBytes } from '../machine/index.js'
 import { FACTORY_SECRET_LABEL } from '../signing/index.js'
-import { PROTOCOL_ID, type Payload } from '@ln-factory/tlv'
+import { FactoryError, PROTOCOL_ID, type Payload } from '@ln-factory/tlv'
+import { MAX_LIVE_FACTORIES, MAX_PENDING_INVITES } from './allowance.js'
 import type { GatedChannel } from './api.js'
 import { CoverageWatch } from './coverage-watch.js'
 import { Engine, type NodeDeps } from './engine.js'
@@ -22,9 +23,6 @@ import { channelsBeside, gateOf, granted, shutGate, Unbacked } from './gates.js'
 import { clientMachine } from './machine.js'
 import { Ladder } from './ladder.js'
 import { Operator } from './operator.js'
-
-/** Invitations that one unknown LSP may leave waiting for the operator. */
-const MAX_PENDING_PER_PEER = 8
 
 export class FactoryNode extends Operator implements HostHandlers {
   readonly #unbacked = new Unbacked()
@@ -60,22 +58,30 @@ export class FactoryNode extends Operator implements HostHandlers {
   }
 
   message(peer: NodeId, body: Uint8Array): Promise<void> {
+    if (!this.#allowed(peer, body)) return Promise.resolve()
     try {
       const payload = this.engine.peers.receive(peer, body)
       if (payload !== undefined) this.#onPayload(peer, payload)
     } catch (error) {
       // Invariant 11: bad input changes nothing.
-      this.engine.warn(`message from ${peer} ignored`, error)
+      this.engine.warnOf(peer, error)
     }
     return Promise.resolve()
   }
 
   otherProtocol(peer: NodeId, body: Uint8Array): void {
+    if (!this.#allowed(peer, body)) return
     try {
       this.engine.peers.foreign(peer, body)
     } catch (error) {
-      this.engine.warn(`announcement from ${peer} ignored`, error)
+      this.engine.warnOf(peer, error)
     }
+  }
+
+  #allowed(peer: NodeId, body: Uint8Array): boolean {
+    const allowed = this.engine.allowances.message(peer, body.length)
+    if (!allowed) this.engine.warnOf(peer, new FactoryError('wire_limit', 'more messages than a peer may send'))
+    return allowed
   }
 
   async peerConnected(peer: NodeId): Promise<void> {
@@ -191,17 +197,29 @@ export class FactoryNode extends Operator implements HostHandlers {
       return
     }
     if (payload.kind !== 'invite') return
-    const pending = this.invites().filter((i) => i.lsp === peer).length
-    if (pending >= MAX_PENDING_PER_PEER) {
-      peers.send(peer, {
-        kind: 'refuse',
-        instanceId: idBytes(instance),
-        reason: 'too many invitations are waiting',
-      })
+    const reason = this.#tooMany(peer)
+    if (reason !== undefined) {
+      peers.send(peer, { kind: 'refuse', instanceId: idBytes(instance), reason })
       return
     }
     const policy = this.ladder.joining.policyFor(peer, instance, payload.capacity)
     const step = createClient(instance, peer, payload, { ...this.engine.context(instance), policy })
     this.engine.found(instance, clientMachine(step.state), step)
   }
+  /** Why another invitation of this LSP is refused unseen. */
+  #tooMany(lsp: NodeId): string | undefined {
+    if (!this.engine.allowances.invitation(lsp)) return 'too many invitations'
+    let [waiting, live] = [0, 0]
+    for (const { role, state } of this.engine.machines.values()) {
+      if (role !== 'client' || state.lsp !== lsp) continue
+      if (state.stage === 'invited') waiting++
+      if (!ENDED.has(state.stage)) live++
+    }
+    if (waiting >= MAX_PENDING_INVITES) return 'too many invitations are waiting'
+    if (live >= MAX_LIVE_FACTORIES) return 'too many factories'
+    return undefined
+  }
 }
+
+/** Stages in which nothing of a factory is left to do. */
+const ENDED: ReadonlySet<string> = new Set(['closed', 'refused', 'aborted', 'settled'])

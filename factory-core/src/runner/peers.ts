@@ -13,6 +13,7 @@ import {
 } from '@ln-factory/tlv'
 import type { Host, PeerInfo } from '../host/port.js'
 import type { NodeId } from '../units/index.js'
+import { MAX_PROTOCOLS, MAX_QUEUED } from './allowance.js'
 import type { PeerSummary } from './api.js'
 
 interface Peer {
@@ -21,6 +22,8 @@ interface Peer {
   foreign: readonly Uint8Array[]
   readonly reassembler: Reassembler
   queue: Promise<void>
+  /** In the queue, not taken by the host yet. */
+  queued: number
 }
 
 export class Peers {
@@ -56,7 +59,7 @@ export class Peers {
     const message = decodeFactoryMessage(body)
     switch (message.kind) {
       case 'supported_factory_protocols':
-        this.#peer(peer).protocols = message.protocols
+        this.#peer(peer).protocols = remembered(message.protocols)
         return undefined
       case 'factory_piggyback': {
         if (!isOurProtocol(message.protocolId))
@@ -75,7 +78,7 @@ export class Peers {
   /** The same announcement on another protocol's message type. @throws FactoryError `wire_*` */
   foreign(peer: NodeId, body: Uint8Array): void {
     const message = decodeFactoryMessage(body)
-    if (message.kind === 'supported_factory_protocols') this.#peer(peer).foreign = message.protocols
+    if (message.kind === 'supported_factory_protocols') this.#peer(peer).foreign = remembered(message.protocols)
   }
 
   summary(info: PeerInfo): PeerSummary {
@@ -92,7 +95,7 @@ export class Peers {
   #peer(id: NodeId): Peer {
     let peer = this.#peers.get(id)
     if (peer === undefined) {
-      peer = { protocols: undefined, foreign: [], reassembler: new Reassembler(), queue: Promise.resolve() }
+      peer = { protocols: undefined, foreign: [], reassembler: new Reassembler(), queue: Promise.resolve(), queued: 0 }
       this.#peers.set(id, peer)
     }
     return peer
@@ -100,15 +103,30 @@ export class Peers {
 
   #post(id: NodeId, bodies: readonly Uint8Array[]): void {
     const peer = this.#peer(id)
+    if (peer.queued + bodies.length > MAX_QUEUED) {
+      this.host.log('debug', `message to ${id} dropped: ${peer.queued} are waiting`)
+      return
+    }
+    peer.queued += bodies.length
     peer.queue = peer.queue.then(async () => {
       try {
         // What waits when the connection is lost is lost with it, and never comes out of turn on the next one.
         for (const body of bodies) if (this.#peers.get(id) === peer) await this.host.send(id, body)
       } catch (error) {
         this.host.log('debug', `message to ${id} not sent: ${error instanceof Error ? error.message : String(error)}`)
+      } finally {
+        peer.queued -= bodies.length
       }
     })
   }
+}
+
+/** Ours in any case; of the others the first ones. */
+function remembered(protocols: readonly Uint8Array[]): Uint8Array[] {
+  const ours = protocols.filter(isOurProtocol).slice(0, 1)
+  const others = protocols.filter((id) => !isOurProtocol(id)).slice(0, MAX_PROTOCOLS - ours.length)
+  // Copies: a slice of the message would keep all of it.
+  return [...ours, ...others].map((id) => id.slice())
 }
 
 function protocolOf(info: PeerInfo, peer: Peer | undefined, announced: readonly Uint8Array[]): PeerSummary['protocol'] {

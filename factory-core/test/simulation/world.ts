@@ -199,6 +199,11 @@ export class World {
     throw new Error('the network does not come to rest')
   }
 
+  /** The clock alone goes on: no timer runs. */
+  elapse(seconds: number): void {
+    this.#time += seconds
+  }
+
   /** Time goes on to the next timer. False when none runs. */
   async tick(): Promise<boolean> {
     const [next] = [...this.#alarms].sort((a, b) => a.due - b.due)

@@ -9,6 +9,7 @@ import { nobleBackend } from '@ln-factory/core/signing'
 import { planExit, ANCHOR_AMOUNT, type ExitResult } from './exit.js'
 import { runCeremony, type CeremonyResult, type MessageKind } from './ceremony.js'
 import type { ClientPhase, LspPhase } from './party.js'
+import { benchOrdinaryPayments } from './ordinary.js'
 import { integer, milliseconds, table, targetLine, type Target } from './report.js'
 import { ownShare, scureShare, SigningWork, type Share, type SharePhase } from './share.js'
 import { benchSigning } from './signing.js'
@@ -224,6 +225,7 @@ const comparisons = works.map(compare)
 showComparison(comparisons)
 showBackends(only(comparisons).own, ownShare(only(works), nobleBackend()))
 showOperations()
+say(await benchOrdinaryPayments())
 
 say('\nTargets')
 for (const target of targets(only(ceremonies), only(exits), only(comparisons))) say(targetLine(target))
