@@ -80,6 +80,7 @@ async function catchUp({ config, rpc, store, host, backups }: Prepared): Promise
     store,
     policy: config.policy,
     feeLimits: config.feeLimits,
+    ladder: { params: config.creation.params },
     entropy: (bytes) => new Uint8Array(randomBytes(bytes)),
     clock: () => Math.floor(Date.now() / 1000),
   })

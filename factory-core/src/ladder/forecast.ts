@@ -4,11 +4,12 @@
  * costs when nothing goes wrong but the clients that are lost already.
  */
 import { COMMITMENT_VSIZE, SWEEP_VSIZE } from '../economics/index.js'
-import { planTree } from '../tree/index.js'
+import { exitSteps, planTree } from '../tree/index.js'
 import {
   blockHeight,
   instanceId,
   msat,
+  participantIndex,
   sat,
   type BlockHeight,
   type InstanceId,
@@ -73,7 +74,12 @@ export function forecast(view: LadderView, ahead: number): Forecast {
   let { factories, waiting, memory } = view
   let pending: Pending[] = []
   // What is under way now is taken to be done.
-  factories = factories.map((f) => ({ ...f, rotating: false, phase: f.phase === 'building' ? 'open' : f.phase }))
+  factories = factories.map((f) => ({
+    ...f,
+    rotating: false,
+    phase: f.phase === 'building' ? 'open' : f.phase,
+    residents: f.residents.filter((r) => !r.underway || !online.has(r.id)),
+  }))
 
   const note = (height: BlockHeight): void => {
     const own = lockedIn(factories)
@@ -90,7 +96,7 @@ export function forecast(view: LadderView, ahead: number): Forecast {
     movers: readonly Resident[],
     join: readonly NewClient[],
   ): void => {
-    const clients = [...movers, ...join.map((j) => ({ ...j, balance: msat(0) }))]
+    const clients = [...movers, ...join.map((j) => ({ ...j, balance: msat(0), underway: false }))]
     const instance = instanceId((invented.size + 1).toString(16).padStart(64, 'f'))
     invented.add(instance)
     const factory: LadderFactory = {
@@ -101,8 +107,10 @@ export function forecast(view: LadderView, ahead: number): Forecast {
       confirmationMargin: config.params.confirmationMargin,
       createdAt: height,
       fundingAmount: fundingFor(config, clients),
+      places: clients.length,
       residents: [],
       rotating: false,
+      reapable: true,
     }
     factories = [...factories, factory]
     pending.push({ ends: height + settleBlocks(config), old: old?.instance, factory, clients })
@@ -143,13 +151,12 @@ export function forecast(view: LadderView, ahead: number): Forecast {
     if (decision.do === 'exit' && height < decision.by) return
     factories = factories.filter((f) => f !== factory)
     const { residents, instance } = factory
-    const each = residents.length === 0 ? 0 : exitVsize(view, residents) + COMMITMENT_VSIZE + SWEEP_VSIZE
     events.push({
       height,
       what: decision.do,
       instance: known(instance),
       clients: residents.length,
-      vsize: decision.do === 'reap' ? REAP_VSIZE : residents.length * each,
+      vsize: decision.do === 'reap' ? REAP_VSIZE : exitVsize(view, factory),
     })
   }
 
@@ -181,9 +188,17 @@ function dueAt(decision: Decision): number {
   return decision.do === 'exit' ? decision.by : 0
 }
 
-/** vB of the deepest client's path. */
-const exitVsize = ({ config }: LadderView, residents: readonly Resident[]): number =>
-  planTree({ params: config.params, capacities: residents.map((r) => r.capacity) }).exitVsize
+/**
+ * Whoever is left on chain takes the whole factory there: what the LSP has in the channels of those who moved is in the same tree, and
+ * from the expiry on the distributions would give it away. vB, the most that it can be.
+ */
+function exitVsize({ config }: LadderView, { places }: LadderFactory): number {
+  const tree = new Map<string, number>()
+  for (let i = 1; i <= places; i += 1)
+    for (const step of exitSteps(config.params, places, participantIndex(i))) tree.set(step.id, step.vsize)
+  const transactions = [...tree.values()].reduce((sum, vsize) => sum + vsize, 0)
+  return transactions + places * (COMMITMENT_VSIZE + SWEEP_VSIZE)
+}
 
 /** Fees of so many vB, in sat. @param feerate sat per 1000 vB */
 export const feesAt = (vsize: number, feerate: number): Sat => sat(Math.ceil((vsize * feerate) / 1000))

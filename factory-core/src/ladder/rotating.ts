@@ -3,7 +3,15 @@ import { blockHeight, type BlockHeight } from '../units/index.js'
 import type { Desk } from './desk.js'
 import { attemptsOf } from './memory.js'
 import { expected, hourOf, likelihood } from './presence.js'
-import { dyingHeight, exitHeight, lastStartHeight, slotAt, type Slot } from './timing.js'
+import {
+  dyingHeight,
+  exitHeight,
+  lastMoveHeight,
+  lastStartHeight,
+  nextEarlyWarning,
+  slotAt,
+  type Slot,
+} from './timing.js'
 import type { Decision, LadderFactory, LadderView } from './types.js'
 
 const BLOCKS_PER_HOUR = 6
@@ -24,14 +32,34 @@ export function decideFactory(factory: LadderFactory, desk: Desk): Decision | un
   })
 
   if (factory.phase !== 'open') return undefined
-  if (factory.rotating) return wait(height + 1, 'its clients are moving')
-  if (residents.length === 0) return { do: 'reap', instance, reason: 'nobody is left in it' }
+  if (factory.rotating) return wait(height + 1, 'the next factory is being made')
+  const by = exitHeight(factory)
+  if (residents.length === 0)
+    return factory.reapable
+      ? { do: 'reap', instance, reason: 'nobody is left in it' }
+      : {
+          do: 'exit',
+          instance,
+          clients,
+          by,
+          reason: 'nobody is left in it, but it can not be taken back in one transaction',
+        }
   const start = dyingHeight(factory, config)
   if (height < start) return wait(start, `active: its dying period begins at height ${start}`)
   const end = lastStartHeight(factory, config)
+  const lastMove = lastMoveHeight(factory, nextEarlyWarning(config))
+  const staying = residents.filter((r) => !r.underway)
+  if (staying.length === 0 && height <= lastMove)
+    return wait(lastMove + 1, 'all that are in it have a place in the next one')
   if (height > end) {
-    const by = exitHeight(factory)
-    return { do: 'exit', instance, clients, by, reason: `no next factory can be ready in time since height ${end}` }
+    const late = height <= lastMove ? ', unless they have a place in it and move in time' : ''
+    return {
+      do: 'exit',
+      instance,
+      clients,
+      by,
+      reason: `no next factory can be ready in time since height ${end}${late}`,
+    }
   }
 
   const now = height === end
@@ -48,14 +76,14 @@ export function decideFactory(factory: LadderFactory, desk: Desk): Decision | un
       Math.min(height + BLOCKS_PER_HOUR, end),
       `the feerate of ${view.feerate} sat/kvB is over the limit of ${limit}`,
     )
-  const there = residents.filter((r) => desk.isFree(r.id))
+  const there = staying.filter((r) => desk.isFree(r.id))
   if (there.length === 0)
     return wait(slot.last ? height + 1 : Math.min(slot.until, height + BLOCKS_PER_HOUR), 'none of them is there')
   const better = now ? undefined : betterHeight(factory, desk, slot, end)
   if (better !== undefined)
-    return wait(better, `${there.length} of ${residents.length} are there, and more are expected then`)
+    return wait(better, `${there.length} of ${staying.length} are there, and more are expected then`)
 
-  const movers = desk.movers(residents)
+  const movers = desk.movers(staying)
   if (movers.length === 0)
     return wait(
       Math.min(height + BLOCKS_PER_HOUR, end),
@@ -63,7 +91,7 @@ export function decideFactory(factory: LadderFactory, desk: Desk): Decision | un
     )
   const join = desk.joiners(movers)
   desk.take([...movers, ...join])
-  const of = `${movers.length} of ${residents.length} are there`
+  const of = `${movers.length} of ${staying.length} are there`
   return {
     do: 'rotate',
     instance,
@@ -80,7 +108,7 @@ export function decideFactory(factory: LadderFactory, desk: Desk): Decision | un
 function betterHeight(factory: LadderFactory, desk: Desk, slot: Slot, end: BlockHeight): BlockHeight | undefined {
   const { view } = desk
   const { presences, now, height } = view
-  const clients = factory.residents.map((r) => r.id)
+  const clients = factory.residents.flatMap((r) => (r.underway ? [] : [r.id]))
   const there = clients.filter((id) => desk.isFree(id))
   if (there.length === clients.length) return undefined
   // Blocks for another attempt if that one fails.
@@ -105,7 +133,7 @@ export function reserved(view: LadderView, decided: ReadonlySet<string>): readon
       f.phase === 'open' &&
       !f.rotating &&
       !decided.has(f.instance) &&
-      f.residents.length > 0 &&
+      f.residents.some((r) => !r.underway) &&
       view.height >= dyingHeight(f, view.config) &&
       view.height <= lastStartHeight(f, view.config),
   )

@@ -21,7 +21,9 @@ export function decide(view: LadderView): readonly Decision[] {
     if (decision.do === 'rotate') begun.add(decision.instance)
   }
   for (const factory of reserved(view, begun))
-    desk.setAside(fundingFor(view.config, factory.residents.slice(0, view.config.maxClients)))
+    desk.setAside(
+      fundingFor(view.config, factory.residents.filter((r) => !r.underway).slice(0, view.config.maxClients)),
+    )
   const creation = decideCreation(desk)
   return creation === undefined ? decisions : [...decisions, creation]
 }

@@ -8,8 +8,11 @@ import type { FactoryTimes } from './timing.js'
 /** A client of a factory whose balance is still in it. */
 export interface Resident {
   readonly id: NodeId
+  /** Of its next channel. */
   readonly capacity: Sat
   readonly balance: Msat
+  /** It has a place in the next factory already, and moves there as soon as both are ready. */
+  readonly underway: boolean
 }
 
 export interface LadderFactory extends FactoryTimes {
@@ -21,10 +24,14 @@ export interface LadderFactory extends FactoryTimes {
   readonly phase: 'building' | 'open' | 'leaving'
   readonly createdAt: BlockHeight
   readonly fundingAmount: Sat
+  /** Clients that it was made for. */
+  readonly places: number
   /** Clients that have neither moved nor been left. */
   readonly residents: readonly Resident[]
-  /** A rotation of it is under way: until it ends, nothing else is begun with this factory. */
+  /** The next factory for some of its clients is being made: until then nothing else is begun with this one. */
   readonly rotating: boolean
+  /** When nobody is left in it, its coins can be taken back in one transaction; not when its tree is on chain, or a key is missing. */
+  readonly reapable: boolean
 }
 
 /** A client in the waiting room. */

@@ -8,6 +8,7 @@ import { defaultFeeLimits, type FeeLimits } from '../fees/index.js'
 import type { Host } from '../host/port.js'
 import type { Context, Effect, Event, OperatorOrder, Step } from '../machine/index.js'
 import type { FactoryStore, Role } from '../store/index.js'
+import type { LadderConfig } from '../ladder/index.js'
 import type { BlockHeight, InstanceId, NodeId } from '../units/index.js'
 import { ChainFollower, type ChainEvent } from '../watch/index.js'
 import type { Policy } from './api.js'
@@ -39,6 +40,8 @@ export interface NodeDeps {
   readonly schedule?: Schedule
   /** What the children of tree transactions may cost; default: `defaultFeeLimits`. */
   readonly feeLimits?: FeeLimits
+  /** Trees of the ladder's factories, and what goes with them; default: `defaultLadder`. Not stored: options are read at each start. */
+  readonly ladder?: Pick<LadderConfig, 'params'>
 }
 
 export class Engine {

@@ -4,15 +4,17 @@ import {
   answered,
   ask,
   consents,
-  fulfilled,
   invited,
   leave,
   seated,
+  settled,
   unwish,
   wish,
   wishOf,
   type Admission,
   type Room,
+  type Standing,
+  type Told,
   type Wish,
   type Wishes,
 } from '../ladder/index.js'
@@ -78,7 +80,7 @@ export class Joining {
   connected(peer: NodeId): void {
     this.#changes.delete(peer)
     const mine = wishOf(this.#wishes, peer)
-    if (mine !== undefined && mine.answer.kind !== 'refused') this.#send(mine)
+    if (mine?.answer.kind === 'none' || mine?.answer.kind === 'accepted') this.#send(mine)
   }
 
   join(lsp: NodeId, capacity: Sat): void {
@@ -108,11 +110,7 @@ export class Joining {
   /** The policy for an invitation: whoever asked for it has consented to it, and to no other. */
   policyFor(lsp: NodeId, instance: InstanceId, capacity: bigint): Policy {
     const { policy } = this.engine
-    const ended = (old: InstanceId): boolean => {
-      const machine = this.engine.machines.get(old)
-      return machine === undefined || phaseOf(machine) === 'aborted'
-    }
-    if (!consents(this.#wishes, { lsp, instance, capacity }, ended)) return policy
+    if (!consents(this.#wishes, { lsp, instance, capacity }, (old) => this.#standing(old))) return policy
     this.#setWishes(invited(this.#wishes, lsp, instance))
     return { ...policy, autoAccept: [...policy.autoAccept, lsp] }
   }
@@ -120,13 +118,26 @@ export class Joining {
   /** Whoever has its place waits no more, on either side. */
   settle(): void {
     const machines = [...this.engine.machines.values()]
-    const standing = machines.filter((m) => !['forming', 'aborted'].includes(phaseOf(m)))
+    const standing = machines.filter((m) => ['confirming', 'active'].includes(phaseOf(m)))
     const places = standing.flatMap((m) =>
       m.role === 'lsp' ? m.state.clients.map((c) => ({ id: c.id, createdAt: m.state.createdAt })) : [],
     )
     this.#setRoom(seated(this.#room, places))
-    const real = new Set(standing.filter((m) => m.role === 'client').map((m) => m.state.instance))
-    this.#setWishes(fulfilled(this.#wishes, (instance) => real.has(instance)))
+    const lsps = new Set(standing.flatMap((m) => (m.role === 'client' ? [m.state.lsp] : [])))
+    this.#setWishes(
+      settled(
+        this.#wishes,
+        (instance) => this.#standing(instance),
+        (lsp) => lsps.has(lsp),
+      ),
+    )
+  }
+
+  #standing(instance: InstanceId): Standing {
+    const machine = this.engine.machines.get(instance)
+    const phase = machine === undefined ? 'aborted' : phaseOf(machine)
+    if (phase === 'forming') return 'forming'
+    return phase === 'confirming' || phase === 'active' ? 'standing' : 'ended'
   }
 
   #asked(peer: NodeId, request: InstanceId, capacity: Sat): void {
@@ -153,7 +164,7 @@ export class Joining {
     this.engine.peers.send(peer, { kind: 'join_refused', instanceId: idBytes(request), reason: text })
   }
 
-  #answered(lsp: NodeId, request: InstanceId, answer: Exclude<Wish['answer'], { kind: 'none' }>): void {
+  #answered(lsp: NodeId, request: InstanceId, answer: Told): void {
     const next = answered(this.#wishes, lsp, request, answer)
     if (next === undefined) return
     this.#setWishes(next)

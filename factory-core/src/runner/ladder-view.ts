@@ -28,7 +28,9 @@ export function ladderFactories(
         confirmationMargin: params.confirmationMargin,
         createdAt,
         fundingAmount,
+        places: machine.state.clients.length,
         residents: residents(machine, byId),
+        reapable: true,
         rotating: rotating.has(instance),
       },
     ]
@@ -56,6 +58,6 @@ function residents({ state }: LspMachine, channels: ReadonlyMap<string, HostChan
     const channel = client.channelId === undefined ? undefined : channels.get(client.channelId)
     const all = toMsat(client.capacity)
     const balance = channel === undefined || channel.ours > all ? msat(0) : msat(all - channel.ours)
-    return [{ id: client.id, capacity: client.capacity, balance }]
+    return [{ id: client.id, capacity: client.capacity, balance, underway: false }]
   })
 }

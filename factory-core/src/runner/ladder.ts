@@ -65,7 +65,8 @@ export class Ladder implements LadderApi {
     const { store } = engine.deps
     const settings = store.setting(SETTINGS)
     const fresh: Settings = { config: defaultLadder, admission: closedDoor, running: false, memory: noMemory }
-    this.#settings = settings === undefined ? fresh : { ...fresh, ...(decodeState(settings) as Partial<Settings>) }
+    const stored = settings === undefined ? fresh : { ...fresh, ...(decodeState(settings) as Partial<Settings>) }
+    this.#settings = { ...stored, config: { ...defaultLadder, ...stored.config, ...engine.deps.ladder } }
     const presences = store.setting(PRESENCES)
     this.#presences = presences === undefined ? {} : (decodeState(presences) as Presences)
     this.joining = new Joining(engine, () => this.#settings.admission)

@@ -10,7 +10,7 @@ import {
 import { blockHeight, blocks, sat, type NodeId } from '@ln-factory/core/units'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { checkLook, client, config, World, type Outcome } from './world.js'
+import { checkLook, client, config, PAID, World, type Outcome } from './world.js'
 
 const always = (): boolean => true
 
@@ -63,7 +63,7 @@ describe('ladder', () => {
     const moved = world.rotated.filter((r) => r.instance === old.instance)
     expect(moved.map((r) => r.clients)).toEqual([[client(1), client(4)], [sleeper]])
     expect(moved[1]?.at).toBe(times.second + 1)
-    expect(world.left).toEqual([{ id: ghost, instance: old.instance, at: exitHeight(old) }])
+    expect(world.left).toMatchObject([{ id: ghost, instance: old.instance, at: exitHeight(old) }])
   })
 
   it('waits for the hour at which more are there, but never past the slot', () => {
@@ -243,14 +243,12 @@ describe('ladder', () => {
         for (let i = 0; i < 500; i += 1) {
           const { view, decisions } = world.step()
           checkLook(view, decisions)
-          // Conservation: waiting, resident, or left on chain; a client in two places at once would be paid twice.
-          const places = [
-            ...world.waiting.map((w) => w.id),
-            ...world.factories.flatMap((f) => f.residents.map((r) => r.id)),
-            ...world.left.map((l) => l.id),
-          ]
-          expect(places).toHaveLength(clients)
-          expect(new Set(places).size).toBe(clients)
+          // Conservation: what a client was paid is in its factories or was left on chain, and nowhere twice.
+          const held = new Map<NodeId, bigint>()
+          for (const { id, balance } of [...world.left, ...world.factories.flatMap((f) => f.residents)])
+            held.set(id, (held.get(id) ?? 0n) + balance)
+          expect(new Set([...held.values()])).toEqual(new Set(held.size === 0 ? [] : [BigInt(PAID)]))
+          expect(new Set([...held.keys(), ...world.waiting.map((e) => e.id)]).size).toBe(clients)
           for (const f of view.factories)
             if (f.residents.length > 0) expect(view.height).toBeLessThanOrEqual(exitHeight(f))
         }

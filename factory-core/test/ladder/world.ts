@@ -2,6 +2,8 @@
 import {
   decide,
   exitHeight,
+  lastMoveHeight,
+  nextEarlyWarning,
   failed,
   fundingFor,
   lastStartHeight,
@@ -83,6 +85,7 @@ interface Factory {
   readonly earlyWarning: number
   readonly createdAt: number
   readonly fundingAmount: bigint
+  readonly places: number
   residents: Resident[]
 }
 
@@ -90,7 +93,11 @@ export interface Left {
   readonly id: NodeId
   readonly instance: InstanceId
   readonly at: number
+  readonly balance: bigint
 }
+
+/** msat that a client is paid when it has its first channel. */
+export const PAID = 1_000_000
 
 export class World {
   height = 1000
@@ -144,7 +151,9 @@ export class World {
         confirmationMargin: this.config.params.confirmationMargin,
         createdAt: blockHeight(f.createdAt),
         fundingAmount: sat(f.fundingAmount),
+        places: f.places,
         residents: f.residents,
+        reapable: true,
         rotating: this.operations.some((o) => o.old === f.instance),
       })),
       waiting: this.waiting,
@@ -160,6 +169,7 @@ export class World {
   step(): { view: LadderView; decisions: readonly Decision[] } {
     this.height += 1
     for (const op of this.operations.filter((o) => o.ends <= this.height)) this.#end(op)
+    this.#move()
     const view = this.view()
     const decisions = decide(view)
     for (const decision of decisions) this.#act(decision)
@@ -181,7 +191,8 @@ export class World {
       case 'exit': {
         if (this.height < decision.by) return
         const factory = this.#factory(decision.instance)
-        for (const { id } of factory.residents) this.left.push({ id, instance: factory.instance, at: this.height })
+        for (const { id, balance } of factory.residents)
+          this.left.push({ id, instance: factory.instance, at: this.height, balance })
         this.factories = this.factories.filter((f) => f !== factory)
         return
       }
@@ -203,6 +214,7 @@ export class World {
       earlyWarning: earlyWarning(this.config.params, clients.length),
       createdAt: this.height,
       fundingAmount: fundingFor(this.config, clients),
+      places: clients.length,
       residents: [],
     })
   }
@@ -218,15 +230,38 @@ export class World {
     this.memory = succeeded(this.memory, old, height)
     const ids = clients.map((c) => c.id)
     const before = old === undefined ? undefined : this.#factory(old)
-    const balances = new Map(before?.residents.map((r) => [r.id, r.balance]))
     if (before !== undefined) {
-      before.residents = before.residents.filter((r) => !ids.includes(r.id))
+      before.residents = before.residents.map((r) => (ids.includes(r.id) ? { ...r, underway: true } : r))
       this.rotated.push({ at: this.height, instance: before.instance, clients: ids })
     } else this.created.push({ at: this.height, clients: ids })
     const factory = this.#factory(next)
     factory.phase = 'open'
-    factory.residents = clients.map((c) => ({ ...c, balance: balances.get(c.id) ?? msat(0) }))
+    // A client of the first factory is paid once; after that its balance only moves.
+    const balance = msat(before === undefined ? PAID : 0)
+    factory.residents = clients.map((c) => ({ ...c, balance, underway: false }))
     this.waiting = this.waiting.filter((w) => !ids.includes(w.id))
+  }
+
+  /** Whoever has a place in the next factory moves when it is there, and not after the last block at which it can. */
+  #move(): void {
+    for (const factory of this.factories) {
+      const times = {
+        expiry: blockHeight(factory.expiry),
+        earlyWarning: blocks(factory.earlyWarning),
+        confirmationMargin: this.config.params.confirmationMargin,
+      }
+      if (this.height > lastMoveHeight(times, nextEarlyWarning(this.config))) continue
+      factory.residents = factory.residents.flatMap((r) => {
+        if (!r.underway || !this.isOnline(r.id, this.height)) return [r]
+        const next = this.factories.find(
+          (f) => f.createdAt > factory.createdAt && f.residents.some((o) => o.id === r.id),
+        )
+        // Its place there is gone again.
+        if (next === undefined) return [{ ...r, underway: false }]
+        next.residents = next.residents.map((o) => (o.id === r.id ? { ...o, balance: msat(o.balance + r.balance) } : o))
+        return []
+      })
+    }
   }
 
   #factory(instance: InstanceId): Factory {
