@@ -2,8 +2,9 @@
  * When a factory of the ladder must do what. Counted back from its expiry, because that is what the chain enforces; S is the
  * confirmation margin, W the early warning of the old factory, W' that of the one its clients move to.
  */
-import { FORWARD_BLOCKS, finalCltvDelta, lastInvoiceHeight, latestExpiry } from '../htlc/index.js'
+import { lastInvoiceHeight, latestExpiry } from '../htlc/index.js'
 import { earlyWarning } from '../tree/index.js'
+import { inDelta } from '../turnover/index.js'
 import { blockHeight, blocks, type BlockHeight, type Blocks } from '../units/index.js'
 import type { LadderConfig } from './config.js'
 
@@ -23,12 +24,9 @@ export const nextEarlyWarning = (config: LadderConfig): Blocks => earlyWarning(c
 /** Blocks from the decision to build a factory until its channels take payments. */
 export const settleBlocks = (config: LadderConfig): Blocks => blocks(FORMING_BLOCKS + config.depth)
 
-/**
- * Distance from now to the expiry of an HTLC that moves a balance: the client takes it over the new channel like any invoice
- * (W' + 18 + margin), and the LSP needs W + 34 more on the old one, where it comes in.
- */
+/** Distance from now to the expiry of the HTLC over the old factory that moves a balance: `inDelta`. */
 export const moveDelta = (times: Pick<FactoryTimes, 'earlyWarning'>, next: Blocks): Blocks =>
-  blocks(finalCltvDelta(next) + times.earlyWarning + FORWARD_BLOCKS)
+  inDelta(times.earlyWarning, next)
 
 /** Last block at which a balance can start to move out: its HTLC must end with the last that the old factory carries. */
 export const lastMoveHeight = (times: FactoryTimes, next: Blocks): BlockHeight =>

@@ -1,7 +1,7 @@
 /** What an operator can ask of the ladder and its waiting room, beside `FactoryApi`. */
 import type { Admission, Decision, LadderConfig, LadderView, Room, Wish } from '../ladder/index.js'
 import type { NodeId, Sat } from '../units/index.js'
-import type { CreateRequest, CreateResult } from './api.js'
+import type { CreateRequest, CreateResult, RotateRequest, RotateResult } from './api.js'
 
 export interface LadderStatus {
   /** Decisions are acted upon. */
@@ -43,4 +43,5 @@ export interface LadderApi {
 /** What the ladder does with a node: the node's own orders. It reaps and exits by itself, whether a ladder runs or not. */
 export interface LadderActions {
   create(request: CreateRequest): Promise<CreateResult>
+  rotate(request: RotateRequest): Promise<RotateResult>
 }

@@ -1,6 +1,7 @@
 /** The node's factories as the ladder's schedule sees them. */
 import type { HostChannel } from '../host/port.js'
 import type { LadderFactory, Resident } from '../ladder/index.js'
+import { hasLeft, roomFor } from '../turnover/index.js'
 import { msat, toMsat, type InstanceId } from '../units/index.js'
 import type { Machine } from './machine.js'
 import { phaseOf } from './views.js'
@@ -9,12 +10,12 @@ type LspMachine = Extract<Machine, { role: 'lsp' }>
 
 /** Factories of which we are the LSP and that are not over. */
 export function ladderFactories(
-  machines: Iterable<Machine>,
+  machines: ReadonlyMap<InstanceId, Machine>,
   channels: readonly HostChannel[],
   rotating: ReadonlySet<InstanceId>,
 ): LadderFactory[] {
   const byId = new Map(channels.map((c) => [c.channelId, c]))
-  return [...machines].flatMap((machine) => {
+  return [...machines.values()].flatMap((machine) => {
     if (machine.role !== 'lsp') return []
     const phase = ladderPhase(machine)
     if (phase === undefined) return []
@@ -29,9 +30,9 @@ export function ladderFactories(
         createdAt,
         fundingAmount,
         places: machine.state.clients.length,
-        residents: residents(machine, byId),
-        reapable: true,
-        rotating: rotating.has(instance),
+        residents: residents(machine, machines, byId),
+        reapable: isReapable(machine),
+        rotating: rotating.has(instance) || targets(machine, machines).some((t) => ladderPhase(t) === 'building'),
       },
     ]
   })
@@ -52,12 +53,33 @@ function ladderPhase(machine: LspMachine): LadderFactory['phase'] | undefined {
   }
 }
 
-function residents({ state }: LspMachine, channels: ReadonlyMap<string, HostChannel>): Resident[] {
+/** The factories that its clients were ordered to, as far as they are there. */
+function targets({ state }: LspMachine, machines: ReadonlyMap<InstanceId, Machine>): LspMachine[] {
+  return (state.rotation?.targets ?? []).flatMap((target) => {
+    const machine = machines.get(target)
+    return machine?.role === 'lsp' ? [machine] : []
+  })
+}
+
+/** One signature takes it back when all keys are ours and nothing of its tree is on chain. */
+const isReapable = ({ state }: LspMachine): boolean =>
+  state.exit === undefined &&
+  Object.keys(state.seen).length === 0 &&
+  !(state.moves ?? []).some((m) => m.stage === 'keyless')
+
+function residents(
+  machine: LspMachine,
+  machines: ReadonlyMap<InstanceId, Machine>,
+  channels: ReadonlyMap<string, HostChannel>,
+): Resident[] {
+  const { state } = machine
+  const next = targets(machine, machines).filter((t) => t.state.stage === 'active' && t.state.exit === undefined)
   return state.clients.flatMap((client, i) => {
-    if (state.exit?.clients.includes(i) === true) return []
+    if (state.exit?.clients.includes(i) === true || hasLeft(state, i)) return []
     const channel = client.channelId === undefined ? undefined : channels.get(client.channelId)
     const all = toMsat(client.capacity)
     const balance = channel === undefined || channel.ours > all ? msat(0) : msat(all - channel.ours)
-    return [{ id: client.id, capacity: client.capacity, balance, underway: false }]
+    const underway = next.some((t) => t.state.clients.some((c) => c.id === client.id))
+    return [{ id: client.id, capacity: roomFor(client.capacity, balance / 1000n), balance, underway }]
   })
 }

@@ -30,7 +30,7 @@ import {
 } from '../ladder/index.js'
 import { decodeState, encodeState } from '../store/index.js'
 import { msat, type InstanceId, type NodeId, type Sat } from '../units/index.js'
-import type { CreateResult } from './api.js'
+import type { CreateRequest } from './api.js'
 import type { Engine } from './engine.js'
 import { usualFeerate } from './feerate.js'
 import { Joining } from './joining.js'
@@ -41,6 +41,8 @@ const SETTINGS = 'ladder'
 const PRESENCES = 'ladder/presences'
 /** Presences are written down every so many blocks. */
 const WRITE_EVERY = 6
+/** sat per 1000 vB: what is relayed at all. */
+const LEAST_FEERATE = 1000
 
 interface Settings extends LadderStatus {
   readonly memory: Memory
@@ -125,7 +127,7 @@ export class Ladder implements LadderApi {
       const view = await this.#view()
       this.#remember(view)
       if (!this.#settings.running) return
-      for (const decision of decide(view)) this.#act(decision)
+      for (const decision of decide(view)) this.#act(decision, view)
     } catch (error) {
       this.engine.warn('ladder', error)
     } finally {
@@ -133,15 +135,22 @@ export class Ladder implements LadderApi {
     }
   }
 
-  #act(decision: Decision): void {
+  #act(decision: Decision, view: LadderView): void {
     switch (decision.do) {
       case 'create':
-        this.#begin(undefined, decision.clients, decision.reason, () => this.#create(decision.clients))
+        this.#begin(undefined, decision.clients, decision.reason, () =>
+          this.actions.create(this.#terms(decision.clients)),
+        )
         return
       case 'rotate': {
-        const clients = [...decision.clients.map((id) => ({ id })), ...decision.join]
+        const residents = view.factories.find((f) => f.instance === decision.instance)?.residents ?? []
+        const clients = [...residents.filter((r) => decision.clients.includes(r.id)), ...decision.join]
         this.#begin(decision.instance, clients, decision.reason, () =>
-          Promise.reject(new FactoryError('wrong_state', 'no rotation yet')),
+          this.actions.rotate({
+            instance: decision.instance,
+            to: { kind: 'create', ...this.#terms(clients) },
+            feerate: view.feerate ?? LEAST_FEERATE,
+          }),
         )
         return
       }
@@ -152,14 +161,15 @@ export class Ladder implements LadderApi {
     }
   }
 
-  #create(clients: readonly NewClient[]): Promise<CreateResult> {
+  /** Of a factory of the ladder for these clients. */
+  #terms(clients: readonly NewClient[]): CreateRequest {
     const { config } = this.#settings
-    return this.actions.create({
-      clients: clients.map((c) => ({ ...c, push: msat(0) })),
+    return {
+      clients: clients.map(({ id, capacity }) => ({ id, capacity, push: msat(0) })),
       lifetime: lifetime(config, clients.length),
       params: config.params,
       stepTimeout: config.stepTimeout,
-    })
+    }
   }
 
   #begin(
@@ -206,7 +216,7 @@ export class Ladder implements LadderApi {
     const [channels, infos, feerate] = await Promise.all([host.channels(), host.peers(), usualFeerate(engine)])
     const peers = infos.map((info) => engine.peers.summary(info))
     const rotating = new Set([...this.#operations].flatMap((o) => o.old ?? []))
-    const factories = ladderFactories(engine.machines.values(), channels, rotating)
+    const factories = ladderFactories(engine.machines, channels, rotating)
     const forming = [...engine.machines.values()].flatMap((m) =>
       m.role === 'lsp' && isForming(m.state.stage) ? m.state.clients.map((c) => c.id) : [],
     )

@@ -4,7 +4,7 @@ import { createLsp, type LspState } from '../ceremony/index.js'
 import { fromWire, MIN_USE } from '../ceremony/terms.js'
 import type { HostChannel } from '../host/port.js'
 import type { StoredLog } from '../store/index.js'
-import { hasLeft } from '../turnover/index.js'
+import { hasLeft, roomFor } from '../turnover/index.js'
 import { planTree } from '../tree/index.js'
 import { bundleOf, numbered, type Bundle } from '../watchtower/index.js'
 import {
@@ -265,12 +265,6 @@ export abstract class Operator implements FactoryApi {
         throw new FactoryError('peer_unsupported', `${id} does not offer pluggable channel factories (feature bit 271)`)
     }
   }
-}
-
-/** As large as before; larger when the balance would not leave us a reserve of 2 % and what a commitment costs. */
-const roomFor = (capacity: Sat, balance: bigint): Sat => {
-  const needed = balance + balance / 50n + 5000n
-  return needed > capacity ? sat(needed) : capacity
 }
 
 /** @throws FactoryError `bad_parameter` */

@@ -1,6 +1,6 @@
 /** What both sides must agree on before a balance moves: how much may come on top, and how far the two HTLCs are apart. */
 import { finalCltvDelta, minForwardDelta } from '../htlc/index.js'
-import { blocks, msat, type Blocks, type Msat, type Sat } from '../units/index.js'
+import { blocks, msat, sat, type Blocks, type Msat, type Sat } from '../units/index.js'
 
 /** Blocks that may pass between an HTLC's offer and its arrival. */
 const SLACK = 6
@@ -20,3 +20,9 @@ export const outDelta = (newEarlyWarning: Blocks): Blocks => finalCltvDelta(newE
 /** `cltv_expiry` of the HTLC over the old channel, from now: the LSP can leave the old factory after the new one's end. */
 export const inDelta = (oldEarlyWarning: Blocks, newEarlyWarning: Blocks): Blocks =>
   blocks(outDelta(newEarlyWarning) + minForwardDelta(oldEarlyWarning) + SLACK)
+
+/** Capacity of the next channel: as large as before; larger when the balance would not leave the LSP a reserve of 2 % and what a commitment costs. */
+export const roomFor = (capacity: Sat, balance: bigint): Sat => {
+  const needed = balance + balance / 50n + 5000n
+  return needed > capacity ? sat(needed) : capacity
+}

@@ -9,7 +9,7 @@ import {
   settleBlocks,
 } from '@ln-factory/core/ladder'
 import { describe, expect, it } from 'vitest'
-import { client, config, World } from './world.js'
+import { client, config, PAID, World } from './world.js'
 
 function ladder(clients: number, gone: readonly number[] = []): World {
   const away = new Set(gone.map(client))
@@ -41,7 +41,7 @@ describe('forecast', () => {
     const reaps = events.filter((e) => e.what === 'reap')
     expect(vsize).toBe(rotations.length * FUNDING_VSIZE + reaps.length * REAP_VSIZE)
     // While everyone moves, two factories are funded.
-    expect(peak).toBe(2n * (view.factories[0]?.fundingAmount ?? 0n))
+    expect(peak).toBe(2n * (view.factories[0]?.fundingAmount ?? 0n) - BigInt((4 * PAID) / 1000))
     expect(feesAt(vsize, 2000)).toBe(BigInt(2 * vsize))
   })
 

@@ -236,9 +236,9 @@ export class World {
     } else this.created.push({ at: this.height, clients: ids })
     const factory = this.#factory(next)
     factory.phase = 'open'
-    // A client of the first factory is paid once; after that its balance only moves.
-    const balance = msat(before === undefined ? PAID : 0)
-    factory.residents = clients.map((c) => ({ ...c, balance, underway: false }))
+    // A client is paid once, when it has its first channel; after that its balance only moves.
+    const movers = new Set(before?.residents.map((r) => r.id))
+    factory.residents = clients.map((c) => ({ ...c, balance: msat(movers.has(c.id) ? 0 : PAID), underway: false }))
     this.waiting = this.waiting.filter((w) => !ids.includes(w.id))
   }
 
