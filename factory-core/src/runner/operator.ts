@@ -11,7 +11,6 @@ import {
   blocks,
   instanceId,
   msat,
-  sat,
   type BlockHeight,
   type Blocks,
   type InstanceId,
