@@ -14,7 +14,8 @@ import { bumpOf } from '../fees/index.js'
 import { settle, unsettle } from '../finality/lsp.js'
 import type { BroadcastResult, HostChannel } from '../host/port.js'
 import { latestExpiry, mustExit } from '../htlc/index.js'
-import type { Context, StepBuilder } from '../machine/index.js'
+import type { Context, Event, StepBuilder } from '../machine/index.js'
+import { seenByLsp, sharedByLsp, unseenByLsp } from '../sightings/lsp.js'
 import { signSchnorr } from '../signing/index.js'
 import { buildStockSweep, finalize, finalizeStockSweep, type StockSweep } from '../tree/index.js'
 import type { FactoryTree, Spend } from '../tree/types.js'
@@ -119,7 +120,7 @@ export function watchTree(step: Builder, context: Context, live: LspLive): void 
   const left = soldLinks(state, context, live).map((s) => s.link.chain.prevout.outpoint)
   for (const spend of [...exitTransactions(tree), ...chainTransactions(state, context, live)])
     step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
-  for (const outpoint of [...ends(state, context, live), ...stocks(tree), ...left])
+  for (const outpoint of [...sharedByLsp(state, tree), ...ends(state, context, live), ...stocks(tree), ...left])
     step.effect({ do: 'watchOutpoint', outpoint, since })
 }
 
@@ -297,6 +298,23 @@ export function onExitBroadcast(step: Builder, id: Txid, result: BroadcastResult
       'warning',
       `${id} was not accepted, trying again with the next block: ${result.error ?? 'no reason given'}`,
     )
+}
+
+/** Whatever shared output a block spends gets a name. */
+export function onSharedSpent(
+  step: Builder,
+  context: Context,
+  live: LspLive,
+  event: Extract<Event, { type: 'spent' }>,
+): void {
+  const { state } = step
+  if (!isReorganisable(state)) return
+  const sold = soldLinks(state, context, live).flatMap((s) => s.link.spends)
+  seenByLsp(step, context, treeFor(state, context, live), sold, event)
+}
+
+export const onSharedUnspent = (step: Builder, context: Context, outpoint: OutPoint): void => {
+  unseenByLsp(step, context, outpoint)
 }
 
 /** A channel or a stock is spent: what follows is the host's. When all are, the factory is over. */

@@ -126,7 +126,14 @@ export type Event =
   | { readonly type: 'failed'; readonly call: HostCall; readonly code: ErrorCode; readonly error: string }
   | { readonly type: 'confirmed'; readonly txid: Txid; readonly height: BlockHeight }
   | { readonly type: 'unconfirmed'; readonly txid: Txid }
-  | { readonly type: 'spent'; readonly outpoint: OutPoint; readonly by: Txid; readonly height: BlockHeight }
+  | {
+      readonly type: 'spent'
+      readonly outpoint: OutPoint
+      readonly by: Txid
+      /** With witness. */
+      readonly tx: Uint8Array
+      readonly height: BlockHeight
+    }
   /** A reorganisation took the spend by `by` away. */
   | { readonly type: 'unspent'; readonly outpoint: OutPoint; readonly by: Txid }
   | { readonly type: 'tip'; readonly height: BlockHeight }

@@ -104,6 +104,8 @@ export interface FactorySummary {
   readonly channels: readonly ChannelSummary[]
   /** Balances that go to other factories. */
   readonly moves: readonly MoveSummary[]
+  /** Something on chain that should be impossible. Comes before any `notice`. */
+  readonly alarm: string | undefined
   /** Why it was aborted, or what the operator must know now. */
   readonly notice: string | undefined
 }
@@ -123,7 +125,18 @@ export interface PathTxSummary {
   readonly confirmed: BlockHeight | undefined
 }
 
+/** What a block has spent of what the factory shares, and what that means. */
+export interface SightingSummary {
+  readonly outpoint: OutPoint
+  readonly by: string
+  readonly height: BlockHeight
+  readonly sight: string
+  /** Of the transaction, where it is one of the factory's. */
+  readonly id: string | undefined
+}
+
 export interface FactoryDetails extends FactorySummary {
+  readonly sightings: readonly SightingSummary[]
   readonly params: TreeParams
   /** The transactions we hold: all of the tree (LSP) or our path (client). */
   readonly transactions: readonly PathTxSummary[]

@@ -243,8 +243,10 @@ export class Engine {
         for (const i of this.#watchlist.of(event.txid)) this.dispatch(i, { type: 'unconfirmed', txid: event.txid })
         return
       case 'spent':
-        for (const i of this.#watchlist.of(event.outpoint))
-          this.dispatch(i, { type: 'spent', outpoint: event.outpoint, by: event.by, height: event.height })
+        for (const i of this.#watchlist.of(event.outpoint)) {
+          const { outpoint, by, tx, height } = event
+          this.dispatch(i, { type: 'spent', outpoint, by, tx, height })
+        }
         return
       case 'unspent':
         for (const i of this.#watchlist.of(event.outpoint))

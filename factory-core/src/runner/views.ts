@@ -12,6 +12,9 @@ import { chainSpends } from '../liquidity/client/exit.js'
 import { soldChannels, soldLinks } from '../liquidity/lsp/sales.js'
 import type { HostChannel } from '../host/port.js'
 import type { Context } from '../machine/index.js'
+import { sharedByClient } from '../sightings/client.js'
+import { sharedByLsp } from '../sightings/lsp.js'
+import { sightingOf } from '../sightings/record.js'
 import { exitSteps, planTree } from '../tree/index.js'
 import type { ClientPath, Spend } from '../tree/types.js'
 import {
@@ -27,7 +30,15 @@ import {
   type OutPoint,
   type Sat,
 } from '../units/index.js'
-import type { ChannelSummary, FactoryDetails, FactorySummary, MoveSummary, PathTxSummary, Phase } from './api.js'
+import type {
+  ChannelSummary,
+  FactoryDetails,
+  FactorySummary,
+  MoveSummary,
+  PathTxSummary,
+  Phase,
+  SightingSummary,
+} from './api.js'
 import type { Machine } from './machine.js'
 
 const LSP_PHASES: Readonly<Record<LspState['stage'], Phase>> = {
@@ -80,6 +91,14 @@ export function summarize(
   return machine.role === 'lsp' ? lspSummary(machine, self, channels) : clientSummary(machine, channels, context)
 }
 
+const firstAlarm = ({ alarms }: LspState | ClientState): string | undefined => Object.values(alarms ?? {})[0]
+
+const sightings = (outputs: readonly OutPoint[], context: Context): SightingSummary[] =>
+  outputs.flatMap((outpoint) => {
+    const seen = sightingOf(outpoint, context.item)
+    return seen === undefined ? [] : [{ outpoint, by: seen.by, height: seen.height, sight: seen.sight, id: seen.id }]
+  })
+
 const channelOf = (channels: readonly HostChannel[], id: string | undefined): HostChannel | undefined =>
   id === undefined ? undefined : channels.find((c) => c.channelId === id)
 
@@ -120,6 +139,7 @@ function lspSummary(
       const peer = state.clients[m.position]?.id
       return peer === undefined ? [] : [{ peer, to: m.to, stage: m.stage, parts: m.count }]
     }),
+    alarm: firstAlarm(state),
     notice: state.stage === 'aborted' ? state.reason : state.notice,
   }
 }
@@ -204,6 +224,7 @@ function clientSummary(
               parts: state.move.count,
             },
           ],
+    alarm: firstAlarm(state),
     notice: state.stage === 'aborted' || state.stage === 'refused' ? state.reason : state.notice,
   }
 }
@@ -273,6 +294,7 @@ export function describe(
       transactions: [...(tree?.spends ?? []), ...soldSpends(machine, context)].map((s) =>
         transaction(s, state.seen, context),
       ),
+      sightings: tree === undefined ? [] : sightings(sharedByLsp(state, tree), context),
       exit: { transactions: plan.depth, vsize: plan.exitVsize, fee: plan.exitFee, blocks: plan.earlyWarning },
       coverage: undefined,
     }
@@ -289,6 +311,7 @@ export function describe(
     transactions: [...(path?.spends ?? []), ...boughtSpends(machine, context)].map((s) =>
       transaction(s, state.seen, context),
     ),
+    sightings: path === undefined ? [] : sightings(sharedByClient(path), context),
     exit: {
       transactions: steps.length,
       vsize: steps.reduce((sum, s) => sum + s.vsize, 0),

@@ -44,6 +44,15 @@ function pushNumber(value: number): Uint8Array {
 export const csvScript = (csv: number, lsp: Uint8Array): Uint8Array =>
   concatBytes(pushNumber(csv), Uint8Array.of(OP.CHECKSEQUENCEVERIFY, OP.DROP, 32), lsp, Uint8Array.of(OP.CHECKSIG))
 
+/** `<csv> CSV DROP <key> CHECKSIG` ends so: the x-only key of a script of this form, undefined for any other. */
+export function csvKeyOf(script: Uint8Array): Uint8Array | undefined {
+  const at = script.length - 36
+  if (at < 1 || at > 4) return undefined
+  const [csv, drop, push] = script.subarray(at)
+  const isForm = csv === OP.CHECKSEQUENCEVERIFY && drop === OP.DROP && push === 32 && script.at(-1) === OP.CHECKSIG
+  return isForm ? script.subarray(at + 3, at + 35) : undefined
+}
+
 export const POISON_SCRIPT_LENGTH = 73
 const POISON_HASH_AT = 6
 /** `SIZE 32 EQUALVERIFY SHA256 <hash> EQUALVERIFY <aggregate> CHECKSIG`: valid only once the preimage is out. */

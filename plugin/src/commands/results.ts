@@ -61,6 +61,7 @@ export const summaryResult = (f: FactorySummary): JsonObject => ({
   early_warning: f.earlyWarning,
   channels: f.channels.map(channelResult),
   moves: f.moves.map(moveResult),
+  alarm: f.alarm,
   notice: f.notice,
 })
 
@@ -82,6 +83,14 @@ export const detailsResult = (f: FactoryDetails): JsonObject => ({
   ...summaryResult(f),
   params: paramsResult(f.params),
   transactions: f.transactions.map(transactionResult),
+  seen: f.sightings.map(({ outpoint, by, height, sight, id }) => ({
+    txid: outpoint.txid,
+    outnum: outpoint.vout,
+    spent_by: by,
+    blockheight: height,
+    sight,
+    id,
+  })),
   exit: {
     transactions: f.exit.transactions,
     vsize: f.exit.vsize,

@@ -53,6 +53,8 @@ export const details: FactoryDetails = {
       confirmed: undefined,
     },
   ],
+  alarm: undefined,
+  sightings: [],
   exit: { transactions: 2, vsize: 463, fee: sat(463), blocks: blocks(450) },
   coverage: undefined,
   lastHtlcHeight: blockHeight(5081),

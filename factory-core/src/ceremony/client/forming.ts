@@ -52,6 +52,7 @@ export function firstState(instance: InstanceId, lsp: NodeId, invite: Invite, co
     leaf: [],
     update: undefined,
     gift: undefined,
+    alarms: undefined,
     notice: undefined,
     stage: 'invited',
     answerBefore,

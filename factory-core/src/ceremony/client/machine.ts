@@ -1,6 +1,7 @@
 /** A client's machine: which rule answers which event. */
 import { advanceDistribution, onDistributionUnconfirmed, settleWhenDistributed } from '../../exit/distribution.js'
 import { bury } from '../../finality/client.js'
+import { seenByClient, unseenByClient } from '../../sightings/client.js'
 import { clipText, encodePayload, FactoryError, type Invite, type Payload } from '@ln-factory/tlv'
 import {
   onCloseAborted,
@@ -179,9 +180,11 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       onDistributionUnconfirmed(step, context, live)
       return onCloseUnconfirmed(step, event.txid)
     case 'spent':
+      seenByClient(step, context, live, event)
       onSpent(step, context, live, event.outpoint, event.by, event.height)
       return onMovedSpent(step, context, live, event.outpoint, event.height)
     case 'unspent':
+      unseenByClient(step, context, event.outpoint)
       onUnspent(step, context, live, event.outpoint)
       return onMovedUnspent(step, context, live, event.outpoint)
     case 'tip':

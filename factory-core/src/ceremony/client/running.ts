@@ -16,6 +16,7 @@ import {
 } from '../../liquidity/client/exit.js'
 import { ownChannels } from '../../liquidity/client/sales.js'
 import { type Context, type StepBuilder } from '../../machine/index.js'
+import { sharedByClient } from '../../sightings/client.js'
 import { finalize } from '../../tree/index.js'
 import type { ClientPath, Spend } from '../../tree/types.js'
 import { outPointKey, type BlockHeight, type OutPoint, type Sat, type Txid } from '../../units/index.js'
@@ -55,7 +56,7 @@ export function watch(step: Builder, context: Context, live: ClientLive): void {
   const since = state.createdAt
   step.effect({ do: 'watchTx', txid: fundingOf(path).txid, since })
   for (const spend of path.spends) step.effect({ do: 'watchTx', txid: spend.tx.txid, since })
-  step.effect({ do: 'watchOutpoint', outpoint: path.channel.outpoint, since })
+  for (const outpoint of sharedByClient(path)) step.effect({ do: 'watchOutpoint', outpoint, since })
   watchChain(step, state, context, live)
 }
 

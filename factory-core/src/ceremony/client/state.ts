@@ -4,6 +4,7 @@ import type { ClientClose, SignedClose } from '../../close/state.js'
 import type { ClientUpdate, Gift, LeafChoice } from '../../update/state.js'
 import type { ClientMove } from '../../turnover/state.js'
 import type { ClientSales } from '../../liquidity/state.js'
+import type { AlarmTexts } from '../../sightings/record.js'
 import type { BlockHeight, InstanceId, NodeId } from '../../units/index.js'
 
 export interface Joined {
@@ -79,6 +80,8 @@ export interface ClientBase {
   readonly gift: Gift | undefined
   /** Liquidity sold out of our stock. */
   readonly sales?: ClientSales | undefined
+  /** What should be impossible, and was seen on chain. */
+  readonly alarms: AlarmTexts | undefined
   readonly notice: string | undefined
   /** To another factory; none in factories that older versions stored. */
   readonly move?: ClientMove | undefined
@@ -91,8 +94,8 @@ export type ClientStageName = ClientStage['stage']
 export const PROPOSAL_ITEM = 'proposal'
 
 export function clientBase(state: ClientState): ClientBase {
-  const { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, notice, move } = state
-  return { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, notice, move }
+  const { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, alarms, notice, move } = state
+  return { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, alarms, notice, move }
 }
 
 export const joined = (state: Joined): Joined => ({ salt: state.salt, payoutScript: state.payoutScript })

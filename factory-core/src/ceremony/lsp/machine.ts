@@ -26,6 +26,8 @@ import {
   onExitUnconfirmed,
   onExitUnspent,
   onForceCloseFailed,
+  onSharedSpent,
+  onSharedUnspent,
   resumeExit,
   startLspExit,
   watchTree,
@@ -149,6 +151,7 @@ export function createLsp(instance: InstanceId, request: CreateRequest, height: 
     leaves: {},
     update: undefined,
     giving: [],
+    alarms: undefined,
     notice: undefined,
   })
   for (const client of step.state.clients) invite(step, client)
@@ -251,9 +254,11 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
         startLspExit(step, context, live, everyone(step.state), 'ordered by the operator')
       break
     case 'spent':
+      onSharedSpent(step, context, live, event)
       onExitSpent(step, context, live, event.outpoint, event.by, event.height)
       break
     case 'unspent':
+      onSharedUnspent(step, context, event.outpoint)
       onExitUnspent(step, context, live, event.outpoint)
       break
     case 'channels':

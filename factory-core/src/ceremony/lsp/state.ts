@@ -5,6 +5,7 @@ import type { LspClose, SignedLspClose } from '../../close/state.js'
 import type { Giving, LeafChoice, LspUpdate } from '../../update/state.js'
 import type { LspMove, Rotation } from '../../turnover/state.js'
 import type { LspSales } from '../../liquidity/state.js'
+import type { AlarmTexts } from '../../sightings/record.js'
 import type { TreeParams } from '../../tree/types.js'
 import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, Sat } from '../../units/index.js'
 
@@ -123,6 +124,8 @@ export interface LspBase {
   readonly giving: readonly Giving[]
   /** Liquidity sold out of the stocks. */
   readonly sales?: LspSales | undefined
+  /** What should be impossible, and was seen on chain. */
+  readonly alarms: AlarmTexts | undefined
   readonly notice: string | undefined
   /** Ordered, and how far it is with each client; none in factories that older versions stored. */
   readonly rotation?: Rotation | undefined
