@@ -12,10 +12,11 @@ import { fundingOf, livePath } from '../ceremony/client/running.js'
 import { settle as settleAt, unsettle } from '../finality/client.js'
 import type { ClientState } from '../ceremony/client/state.js'
 import { fromWire } from '../ceremony/terms.js'
-import { boughtAs } from '../liquidity/gate.js'
 import type { HostChannel, ReceivedHtlc } from '../host/port.js'
 import { incorrectPaymentDetails, latestExpiry, minFinalDelta } from '../htlc/index.js'
 import { idBytes, type Context, type HostDone, type StepBuilder } from '../machine/index.js'
+import { warningAt } from '../liquidity/chain.js'
+import { boughtAs } from '../liquidity/gate.js'
 import { handOver, handoverHash } from '../signing/index.js'
 import {
   blockHeight,
@@ -38,6 +39,9 @@ const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const bytesOf = (hex: string): Uint8Array => Uint8Array.from(Buffer.from(hex, 'hex'))
 
 const warning = (state: ClientState): Blocks => blocks(state.invite.earlyWarning)
+/** Of one of our channels in it: those that were bought are further from the chain. */
+const warningOf = (state: ClientState, channelId: string): Blocks =>
+  warningAt(warning(state), state.invite.params.confirmationMargin, boughtAs(state, channelId)?.depth ?? 0)
 
 /** The factory that the balance goes to, if it is live and of the same LSP. */
 function target(state: ClientState, context: Context, to: string): Active | undefined {
@@ -74,26 +78,28 @@ export function onMoveOffer(step: Builder, context: Context, offer: MoveOffer): 
   } else resumeMove(step, context)
 }
 
+/** The channel that the factory began with, and those that we bought in it. */
+const sourcesOf = (state: Active): readonly string[] => [
+  ...(state.sales?.chain ?? []).flatMap((link) => (link.bought === undefined ? [] : [link.channelId])),
+  state.channelId,
+]
+
 /** What a part is made of depends on what the channels hold. */
 export function onMoveChannels(step: Builder, context: Context, channels: readonly HostChannel[]): void {
   const { state } = step
   if (!isActive(state) || state.move === undefined || state.move.moved) return
-  const old = channels.find((c) => c.channelId === state.channelId)
-  const next = target(state, context, state.move.to)
-  if (old === undefined || next === undefined) return
-  // Invariant 9: with the key goes every claim in this factory, so nothing of ours may be in a channel that we bought.
-  const bought = channels.filter((c) => c.channelId !== state.channelId && boughtAs(state, c.channelId) !== undefined)
-  if (state.move.part === undefined && bought.some((c) => c.ours > 0n || c.htlcs.length > 0)) {
-    step.remark(`the move to ${state.move.to} waits: a bought channel still holds something of ours`)
-    return
-  }
+  const sources = sourcesOf(state)
+  const old = sources.flatMap((id) => channels.find((c) => c.channelId === id) ?? [])
+  // A channel that the node does not tell of may hold something: nothing moves before it does.
+  if (old.length < sources.length || target(state, context, state.move.to) === undefined) return
   if (state.move.part === undefined) return newPart(step, state, state.move, context, old)
   if (state.move.part.htlc !== undefined) settle(step, state, state.move, context, old, state.move.part.htlc)
 }
 
-function newPart(step: Builder, state: Active, move: ClientMove, context: Context, old: HostChannel): void {
+function newPart(step: Builder, state: Active, move: ClientMove, context: Context, old: readonly HostChannel[]): void {
   // What is under way must end first, or it would be counted twice.
-  if (old.htlcs.length > 0 || old.state !== 'normal') {
+  const busy = old.some((c) => c.htlcs.length > 0 || c.state !== 'normal')
+  if (busy || state.update !== undefined || state.sales?.pending !== undefined) {
     step.effect({ do: 'timer', name: 'move', seconds: POLL })
     return
   }
@@ -106,19 +112,22 @@ function newPart(step: Builder, state: Active, move: ClientMove, context: Contex
 }
 
 /** Undefined when the LSP can pay nothing now. */
-function plan(state: Active, move: ClientMove, context: Context, old: HostChannel): ClientPart | undefined {
+function plan(state: Active, move: ClientMove, context: Context, old: readonly HostChannel[]): ClientPart | undefined {
   const index = move.count
   const common = { index, secretOut: undefined, secretIn: undefined, htlc: undefined, received: false }
-  const rest = old.ours - old.spendable
-  if (old.ours <= move.most && rest <= maxResidue(old.capacity)) {
-    const amountIn = old.spendable < LEAST_PART ? msat(0) : old.spendable
+  const all = old.reduce((sum, c) => sum + c.ours, 0n)
+  const [source, another] = old.filter((c) => c.spendable >= LEAST_PART)
+  const amountIn = source?.spendable ?? msat(0)
+  const from = source?.channelId ?? state.channelId
+  const most = old.reduce((sum, c) => sum + maxResidue(c.capacity), 0n)
+  if (another === undefined && all <= move.most && all - amountIn <= most) {
     const hash = hexOf(handoverHash(clientKey(state, context).secretKey))
-    return { ...common, last: true, hash, amountIn, amountOut: old.ours, paid: amountIn === 0n }
+    return { ...common, from, last: true, hash, amountIn, amountOut: msat(all), paid: amountIn === 0n }
   }
-  const amount = old.spendable < move.most ? old.spendable : move.most
+  const amount = amountIn < move.most ? amountIn : move.most
   if (amount < LEAST_PART) return undefined
   const hash = hexOf(sha256(partPreimage(state, context, index)))
-  return { ...common, last: false, hash, amountIn: amount, amountOut: amount, paid: false }
+  return { ...common, from, last: false, hash, amountIn: amount, amountOut: amount, paid: false }
 }
 
 /** Of a part that is not the last: ours alone until it is settled, and the same after a restart. */
@@ -173,9 +182,9 @@ function payPart(step: Builder, context: Context): void {
   if (!isActive(state) || move?.part?.secretIn === undefined || move.part.paid) return
   const next = target(state, context, move.to)
   if (next === undefined) return
-  const { hash, amountIn, secretIn } = move.part
-  const payment = { peer: state.lsp, channelId: state.channelId, hash, amount: amountIn, secret: secretIn }
-  step.call({ call: 'payDirect', payment: { ...payment, delta: inDelta(warning(state), warning(next)) } })
+  const { hash, amountIn, secretIn, from } = move.part
+  const payment = { peer: state.lsp, channelId: from, hash, amount: amountIn, secret: secretIn }
+  step.call({ call: 'payDirect', payment: { ...payment, delta: inDelta(warningOf(state, from), warning(next)) } })
 }
 
 /** Is this the HTLC that brings a part? Told again after a restart, also when it is settled already. */
@@ -212,23 +221,24 @@ export function onMoveHtlc(step: Builder, context: Context, htlc: ReceivedHtlc):
   step.call({ call: 'channels' })
 }
 
-/** Invariant 9: the key is given when the old channel holds nothing for us but what this very payment takes. */
+/** Invariant 9: the key is given when no old channel holds anything for us but what this very payment takes. */
 function settle(
   step: Builder,
   state: Active,
   move: ClientMove,
   context: Context,
-  old: HostChannel,
+  old: readonly HostChannel[],
   htlc: string,
 ): void {
   const { part } = move
   if (part === undefined) return
   if (part.received) return release(step, state, part, context)
+  const ours = old.reduce((sum, c) => sum + c.ours, 0n)
+  const htlcs = old.flatMap((c) => c.htlcs)
   const under = part.amountIn > 0n ? 1 : 0
-  const empty =
-    old.ours === part.amountOut && old.htlcs.length === under && old.htlcs.every((h) => h.direction === 'out')
+  const empty = ours === part.amountOut && htlcs.length === under && htlcs.every((h) => h.direction === 'out')
   if (part.last && !empty) {
-    const reason = `the old channel holds ${old.ours} msat and ${old.htlcs.length} HTLCs`
+    const reason = `the old channels hold ${ours} msat and ${htlcs.length} HTLCs`
     step.log('warning', `key not handed over: ${reason}`)
     const failure = incorrectPaymentDetails(part.amountOut, context.height)
     step.effect({ do: 'answerHtlc', htlc, decision: { kind: 'fail', failure, reason } })

@@ -5,13 +5,15 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { clipText, FactoryError, type MoveKey, type MovePart } from '@ln-factory/tlv'
-import { accepted, clientPosition } from '../ceremony/lsp/factory.js'
+import { accepted, clientPosition, participantAt } from '../ceremony/lsp/factory.js'
 import type { LspState } from '../ceremony/lsp/state.js'
 import type { DirectPayment, HostChannel, ReceivedHtlc } from '../host/port.js'
 import { incorrectPaymentDetails, latestExpiry, minForwardDelta, temporaryNodeFailure } from '../htlc/index.js'
 import { idBytes, type Context, type OperatorOrder, type StepBuilder } from '../machine/index.js'
+import { warningAt } from '../liquidity/chain.js'
+import { soldAs } from '../liquidity/gate.js'
 import { SecretKey } from '../signing/index.js'
-import { instanceId, msat, type InstanceId, type NodeId } from '../units/index.js'
+import { instanceId, msat, type Blocks, type InstanceId, type NodeId } from '../units/index.js'
 import { keyItem, preimageItem, type LspMove, type LspPart } from './state.js'
 import { maxResidue, outDelta } from './terms.js'
 
@@ -22,6 +24,19 @@ type Active = Extract<LspState, { stage: 'active' }>
 const POLL = 5
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const isActive = (state: LspState): state is Active => state.stage === 'active'
+
+/** A client's channels in this factory: the first one, and those that it bought. */
+const channelsOf = (state: LspState, position: number): readonly string[] => [
+  ...(state.sales?.signed ?? []).flatMap((s) => (s.buyer === participantAt(position) ? [s.channelId] : [])),
+  ...(state.clients[position]?.channelId === undefined ? [] : [state.clients[position].channelId]),
+]
+
+/** Of one of them: those that were bought are further from the chain. */
+const warningOf = (state: LspState, channelId: string): Blocks =>
+  warningAt(state.earlyWarning, state.params.confirmationMargin, soldAs(state, channelId)?.depth ?? 0)
+
+const moveOver = (state: LspState, channelId: string): LspMove | undefined =>
+  state.moves?.find((m) => channelsOf(state, m.position).includes(channelId))
 
 export const moveOf = (state: LspState, position: number): LspMove | undefined =>
   state.moves?.find((m) => m.position === position)
@@ -179,18 +194,20 @@ function answerPart(
   channels: readonly HostChannel[],
 ): void {
   const peer = peerAt(state, move.position)
-  const old = channels.find((c) => c.channelId === state.clients[move.position]?.channelId)
+  const ids = channelsOf(state, move.position)
+  const old = ids.flatMap((id) => channels.find((c) => c.channelId === id) ?? [])
   const refuse = (reason: string): void => {
     setMove(step, move.position, { part: undefined })
     step.send(peer, { kind: 'move_refuse', instanceId: idBytes(state.instance), index: part.index, reason })
   }
-  if (old === undefined) return refuse('the old channel is gone')
+  if (old.length < ids.length) return refuse('an old channel is gone')
   // Ours is still on its way out of the commitments: the client will see the same and wait.
-  if (old.htlcs.length > 0) return
-  const theirs = old.capacity * 1000n - old.ours
+  if (old.some((c) => c.htlcs.length > 0)) return
+  const theirs = old.reduce((sum, c) => sum + c.capacity * 1000n - c.ours, 0n)
+  const most = old.reduce((sum, c) => sum + maxResidue(c.capacity), 0n)
   if (part.last && part.amountOut !== theirs)
-    return refuse(`the channel holds ${theirs} msat of yours, not ${part.amountOut}`)
-  if (part.last && part.amountOut - part.amountIn > maxResidue(old.capacity))
+    return refuse(`your channels hold ${theirs} msat of yours, not ${part.amountOut}`)
+  if (part.last && part.amountOut - part.amountIn > most)
     return refuse(`${part.amountOut - part.amountIn} msat on top of the payment are too many`)
   if (part.amountIn > theirs) return refuse('more than the channel holds')
   if (part.amountIn > 0n) {
@@ -228,16 +245,13 @@ export function onExpected(step: Builder, hash: string, secretIn: Uint8Array): v
 
 /** An HTLC of a move, over its client's old channel; also one that was settled, told again after a restart. */
 export function lspExpects(state: LspState, htlc: ReceivedHtlc): boolean {
-  return (state.moves ?? []).some(
-    (m) =>
-      state.clients[m.position]?.channelId === htlc.channelId &&
-      (m.part?.hash === htlc.hash || m.settled.includes(htlc.hash)),
-  )
+  const move = moveOver(state, htlc.channelId)
+  return move !== undefined && (move.part?.hash === htlc.hash || move.settled.includes(htlc.hash))
 }
 
 export function onMoveHtlc(step: Builder, context: Context, htlc: ReceivedHtlc): void {
   const { state } = step
-  const move = state.moves?.find((m) => state.clients[m.position]?.channelId === htlc.channelId)
+  const move = moveOver(state, htlc.channelId)
   const preimage = move?.settled.includes(htlc.hash) === true ? context.item(preimageItem(htlc.hash)) : undefined
   if (preimage !== undefined) {
     step.effect({ do: 'answerHtlc', htlc: htlc.id, decision: { kind: 'settle', preimage } })
@@ -252,14 +266,15 @@ export function onMoveHtlc(step: Builder, context: Context, htlc: ReceivedHtlc):
   if (part.step === 'paying') {
     if (part.htlc !== htlc.id) return fail('this part is paid already')
     // Told again after a restart: so is the payment onward.
-    return payOn(step, state, context, move, part, htlc.expiry)
+    return payOn(step, state, context, move, part, htlc)
   }
   if (part.step !== 'ready') return fail('not ready for it')
   if (htlc.amount !== part.amountIn) return fail(`${htlc.amount} msat instead of ${part.amountIn}`)
   const goal = destination(state, context, move.position)
   if (goal?.to.instance !== move.to) return fail('the new factory is not live')
-  const earliest = context.height + outDelta(goal.to.earlyWarning) + minForwardDelta(state.earlyWarning)
-  const latest = latestExpiry(state.expiry, state.earlyWarning, state.params.confirmationMargin)
+  const early = warningOf(state, htlc.channelId)
+  const earliest = context.height + outDelta(goal.to.earlyWarning) + minForwardDelta(early)
+  const latest = latestExpiry(state.expiry, early, state.params.confirmationMargin)
   if (htlc.expiry < earliest || htlc.expiry > latest)
     return fail(`expires at ${htlc.expiry}, not within ${earliest} to ${latest}`)
   const paying: LspPart = { ...part, step: 'paying', htlc: htlc.id }
@@ -268,7 +283,7 @@ export function onMoveHtlc(step: Builder, context: Context, htlc: ReceivedHtlc):
     'state',
     `part ${part.index} of ${peerAt(state, move.position)}: ${part.amountIn} msat held, paying ${part.amountOut} in ${move.to}`,
   )
-  payOn(step, state, context, move, paying, htlc.expiry)
+  payOn(step, state, context, move, paying, htlc)
 }
 
 function payOn(
@@ -277,26 +292,23 @@ function payOn(
   context: Context,
   move: LspMove,
   part: LspPart,
-  expiry: number | undefined,
+  held: ReceivedHtlc | undefined,
 ): void {
   const goal = destination(state, context, move.position)
-  const payment = goal === undefined ? undefined : paymentOf(state, context, move, part, goal, expiry)
-  if (payment !== undefined) step.call({ call: 'payDirect', payment })
-}
-
-function paymentOf(
-  state: Active,
-  context: Context,
-  move: LspMove,
-  part: LspPart,
-  { to, channelId }: { to: Active; channelId: string },
-  expiry: number | undefined,
-): DirectPayment {
+  if (goal === undefined) return
+  const wanted = outDelta(goal.to.earlyWarning)
+  // What is left of the HTLC that pays it back, less the time to enforce that one.
   const most =
-    expiry === undefined ? outDelta(to.earlyWarning) : expiry - context.height - minForwardDelta(state.earlyWarning)
-  const { hash, amountOut, secretOut } = part
-  const delta = Math.max(1, Math.min(outDelta(to.earlyWarning), most))
-  return { peer: peerAt(state, move.position), channelId, hash, amount: amountOut, secret: secretOut, delta }
+    held === undefined ? wanted : held.expiry - context.height - minForwardDelta(warningOf(state, held.channelId))
+  const payment: DirectPayment = {
+    peer: peerAt(state, move.position),
+    channelId: goal.channelId,
+    hash: part.hash,
+    amount: part.amountOut,
+    secret: part.secretOut,
+    delta: Math.max(1, Math.min(wanted, most)),
+  }
+  step.call({ call: 'payDirect', payment })
 }
 
 /** Small rests come in without an HTLC: they are paid when the channels have been looked at. */

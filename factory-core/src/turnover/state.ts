@@ -13,6 +13,8 @@ export interface MovingPart {
 }
 
 export interface ClientPart extends MovingPart {
+  /** Channel that it is paid over: the one that the factory began with, or one that was bought. */
+  readonly from: string
   /** `payment_secret` that the LSP pays with; undefined until the host gave it. */
   readonly secretOut: Uint8Array | undefined
   /** `payment_secret` that we pay with; undefined until the LSP is ready. */

@@ -164,7 +164,7 @@ describe('a hostile LSP', () => {
   it('invariant 9: gets no key while the old channel still holds what the payment is for', async () => {
     const { net, old, client, ended } = await payFirst(() => ({}))
     expect(ended).toHaveLength(1)
-    expect(ended[0]).toContain('the old channel holds')
+    expect(ended[0]).toContain('the old channels hold')
     expect(channelOf(net, client, old).balance).toBe(BALANCE)
     const state = net.stateOf(client, old)
     expect(state?.role === 'client' && state.move?.moved).toBe(false)
