@@ -32,7 +32,7 @@ export interface OutPoint {
 export const MAX_MONEY = 2_100_000_000_000_000n
 
 const bad = (what: string, value: unknown, code: 'bad_parameter' | 'bad_amount' = 'bad_parameter'): FactoryError =>
-  new FactoryError(code, `${what}: ${String(value)}`)
+  new FactoryError(code, `${what}: ${String(value).slice(0, 200)}`)
 
 export function sat(value: bigint | number): Sat {
   const v = typeof value === 'number' && !Number.isSafeInteger(value) ? -1n : BigInt(value)

@@ -27,7 +27,14 @@ const from = <T>(parse: (value: unknown) => T): z.ZodType<T> =>
     }
   })
 
-const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value))
+/** Longest piece of a wrong value that is told back. */
+const MAX_SHOWN = 200
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'nothing'
+  const text = JSON.stringify(value)
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
+}
 
 const DECIMALS = { msat: 0, sat: 3, btc: 11 } as const
 const AMOUNT = /^(\d{1,19})(?:\.(\d{1,11}))?(msat|sat|btc)$/
