@@ -442,6 +442,8 @@ function resume(step: Builder, context: Context, live: LspLive): void {
       return watchTree(step, context, live)
     case 'active':
       giveUpAll(step, context, live, new FactoryError('aborted', 'the LSP was restarted'))
+      // The host's answers died with the process.
+      live.lateOpens.clear()
       watch(step)
       resumeMoves(step, context)
       reapWhenEmpty(step, context)

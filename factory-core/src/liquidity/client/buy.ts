@@ -62,13 +62,15 @@ export function onSaleTimer(step: Builder, live: ClientLive): void {
   const silent = new FactoryError('peer_silent', 'the sale made no progress')
   if (salesOf(step.state).wish !== undefined) sendSaleAbort(step, silent.message)
   giveUpWish(step, silent)
-  giveUp(step, live, silent)
+  if (salesOf(step.state).pending?.step === 'checking') giveUp(step, live, silent)
 }
 
 export function onSaleOffer(step: Builder, context: Context, live: ClientLive, message: SaleOffer): void {
   const { state } = step
   if (state.stage !== 'active') return sendSaleAbort(step, `our factory is ${state.stage}`)
   const fault = faultOf(state, context, live, message)
+  const { wish } = salesOf(state)
+  if (wish?.step === 'accepted' && wish.capacity === message.capacity && wish.price === message.price) return // told twice
   if (fault !== undefined) {
     step.remark(`offer of a channel refused: ${fault}`)
     giveUpWish(step, new FactoryError('bad_proposal', fault))
@@ -94,7 +96,7 @@ function faultOf(state: Active, context: Context, live: ClientLive, offer: SaleO
   const chain = clientChain(state, context, live)
   if (chain === undefined) return 'our factory has no stocks'
   const { wish, pending } = salesOf(state)
-  if (pending !== undefined) return 'a sale of our stock is under way'
+  if (pending?.step === 'signed') return 'a sale of our stock is under way'
   if (wish?.step === 'accepted') return 'we have agreed to buy already'
   if (Object.keys(state.seen).length > 0) return 'part of the tree is on chain'
   const w = warningAt(state.invite.earlyWarning, state.invite.params.confirmationMargin, chain.links.length + 1)
@@ -165,13 +167,15 @@ export function onSalePropose(step: Builder, context: Context, live: ClientLive,
   const { pending } = salesOf(state)
   try {
     const { sold, channelId, link } = proposedBy(state, chain, message)
-    if (pending !== undefined) {
-      // A round that is repeated: the same child of our stock, or none.
-      if (pending.channelId !== channelId)
-        throw new FactoryError('signing_conflict', 'another sale of our stock is being signed')
+    if (pending?.channelId === channelId) {
+      // A round that is repeated.
       if (pending.step !== 'checking') sendNonces(step, context, live, link)
       return
     }
+    // The same child of our stock, or none.
+    if (pending?.step === 'signed')
+      throw new FactoryError('signing_conflict', 'another sale of our stock was signed, and can not be taken back')
+    if (pending !== undefined) giveUp(step, live, new FactoryError('aborted', 'the LSP proposes another sale'))
     if (Object.keys(state.seen).length > 0) throw new FactoryError('wrong_state', 'part of the tree is on chain')
     const bought = sold.buyer === ownIndex(context, state) ? purchaseOf(state, sold, message) : undefined
     live.saleNonces = undefined

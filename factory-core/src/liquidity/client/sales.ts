@@ -92,11 +92,15 @@ export function sendSaleAbort(step: Builder, reason: string, chainTxid: Uint8Arr
   step.send(lsp, { kind: 'sale_abort', instanceId: idBytes(instance), chainTxid, reason: clipText(reason, 500) })
 }
 
-/** The connection, or our memory, is gone: nothing that does not bind survives that, on either side. */
+/**
+ * The connection, or our memory, is gone. Once our nonces are out the sale may bind the others, so it waits for the LSP's word; what
+ * came before is off on both sides.
+ */
 export function dropSale(step: Builder, live: ClientLive, why: string): void {
   const error = new FactoryError('peer_offline', why)
+  live.saleNonces = undefined
   giveUpWish(step, error)
-  giveUp(step, live, error)
+  if (salesOf(step.state).pending?.step === 'checking') giveUp(step, live, error)
 }
 
 /** The LSP gives up. What we have signed stays as it is: this sale or none. */

@@ -37,6 +37,8 @@ export function onSaleRequest(
   try {
     const capacity = sat(message.capacity)
     const { sales } = context.policy
+    const before = pendingOf(step, participantOf(state, peer))
+    if (before?.step === 'offered' && before.capacity === capacity) return // asked twice
     checkSale(sales, peer, capacity)
     const price = priceOf(sales, capacity, state.expiry - context.height)
     if (price > message.maxPrice)

@@ -20,6 +20,7 @@ import {
   proposedLink,
   refund,
   salesOf,
+  sendSaleAbort,
   setPending,
   setSales,
   setSigned,
@@ -264,6 +265,9 @@ export function resumeSales(step: Builder, context: Context, live: LspLive, peer
     }
     const bound = pending.find((p) => p.stock === chain.name)
     if (bound?.step === 'binding') startRound(step, context, live, bound)
+    // What it agreed to sign and we gave up while it was away.
+    for (const id of salesOf(state).strays)
+      sendSaleAbort(step, peer, 'the sale was given up', Uint8Array.from(Buffer.from(id, 'hex')))
   }
 }
 
