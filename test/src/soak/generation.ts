@@ -151,6 +151,15 @@ export class Generation {
     this.count('factory left by its tree')
   }
 
+  /** Nobody killed it, and it is gone. */
+  private async revive(): Promise<void> {
+    for (const node of this.world.nodes) {
+      if (node.running) continue
+      this.count('lightningd died by itself')
+      await node.start()
+    }
+  }
+
   private async active(instance: string): Promise<boolean> {
     const { net } = this.world
     const phases = await Promise.all(
@@ -170,6 +179,7 @@ export class Generation {
   private mineUntil(what: string, condition: () => Promise<boolean>): Promise<unknown> {
     return until(
       async () => {
+        await this.revive()
         await this.world.net.network.mine(1)
         return await condition()
       },
