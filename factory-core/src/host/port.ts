@@ -96,6 +96,8 @@ export interface FundingTx {
   readonly psbt: string
   readonly txid: Txid
   readonly vout: number
+  /** What it spends. Absent where a host of before did not say: then its loss to another transaction is not seen. */
+  readonly inputs?: readonly OutPoint[]
 }
 
 export interface FeerateEstimate {

@@ -68,6 +68,8 @@ export abstract class Operator implements FactoryApi {
       if (m.role !== 'lsp') return undefined
       if (m.state.stage === 'aborted')
         throw new FactoryError(m.state.code, m.state.reason, `factory-show ${instance} tells more.`)
+      if (m.state.stage === 'launching' && m.state.doubleSpent !== undefined)
+        throw new FactoryError('aborted', m.state.notice ?? 'a coin of the funding is spent')
       if (m.state.stage !== 'confirming' && m.state.stage !== 'active') return undefined
       const { txid, vout } = m.state.funding
       return { instance, funding: { txid, vout }, fundingAmount: m.state.fundingAmount }

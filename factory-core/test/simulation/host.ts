@@ -124,8 +124,14 @@ export class SimHost implements Host {
         { amount: sat(held.amount - amount - 200n), script: p2tr(`${this.name}/change`) },
         { amount, script },
       ])
-      return { psbt: Buffer.from(raw).toString('base64'), txid: decodeTx(raw).txid, vout: 1 }
+      return { psbt: Buffer.from(raw).toString('base64'), txid: decodeTx(raw).txid, vout: 1, inputs: [coin] }
     })
+  }
+
+  /** The coin goes into another transaction, as another wallet with the same seed would have it. */
+  spendElsewhere(coin: OutPoint): void {
+    const amount = this.world.chain.coin(coin)?.amount ?? sat(0)
+    this.world.chain.broadcast(spend(coin, [{ amount, script: p2tr(`${this.name}/elsewhere`) }]))
   }
 
   isReserved(coin: OutPoint): boolean {

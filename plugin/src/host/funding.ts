@@ -4,7 +4,7 @@ import { outPointKey, txid, type OutPoint, type Sat } from '@ln-factory/core/uni
 import type { FundingTx } from '@ln-factory/core/host'
 import { HostRpcError, type HostRpc } from '../rpc/index.js'
 import type { AddressCodec } from './address.js'
-import { findOutput, signedTxid, txidOf } from './psbt.js'
+import { findOutput, inputsOf, signedTxid, txidOf } from './psbt.js'
 import { listTransactions, parse, signPsbt, txPrepare } from './replies.js'
 
 /** lightningd: the wallet can't pay for it (fee and its reserve for emergencies included). */
@@ -39,7 +39,7 @@ export class FundingWallet {
     const { psbt, unsigned_tx, txid: id } = parse(txPrepare, 'txprepare', reply)
     try {
       const raw = hex.decode(unsigned_tx)
-      const funding = { psbt, txid: txid(id), vout: findOutput(raw, script, amount) }
+      const funding = { psbt, txid: txid(id), vout: findOutput(raw, script, amount), inputs: inputsOf(raw) }
       if (txidOf(raw) !== funding.txid || signedTxid(psbt) !== funding.txid)
         throw new FactoryError('host_failed', `txprepare: PSBT is not of ${id}`)
       await this.reserve(funding)

@@ -4,7 +4,8 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { base64, hex } from '@scure/base'
 import { RawTx, Script, Transaction } from '@scure/btc-signer'
 import type { WalletCoin } from '@ln-factory/core/host'
-import { txid, type Sat, type Txid } from '@ln-factory/core/units'
+import { decodeTx } from '@ln-factory/core/tree'
+import { txid, type OutPoint, type Sat, type Txid } from '@ln-factory/core/units'
 
 // The leaf is version 3, spends a key that lightningd does not know, and has an anchor.
 const LENIENT = {
@@ -22,6 +23,9 @@ function idOf({ version, inputs, outputs, lockTime }: Tx): Txid {
   const stripped = RawTx.encode({ version, segwitFlag: false, inputs, outputs, witnesses: [], lockTime })
   return txid(hex.encode(sha256(sha256(stripped)).reverse()))
 }
+
+/** What a transaction in legacy serialisation spends. */
+export const inputsOf = (raw: Uint8Array): OutPoint[] => decodeTx(raw).inputs.map((input) => input.outpoint)
 
 /** Transaction id of a serialised transaction, with or without witnesses. */
 export const txidOf = (raw: Uint8Array): Txid => idOf(RawTx.decode(raw))

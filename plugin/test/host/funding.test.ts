@@ -44,7 +44,12 @@ describe('the funding transaction', () => {
   it('is prepared with the factory’s output where it is, and its coins stay reserved', async () => {
     const reply = prepared(wallet())
     const { rpc, wallet: funds } = fundingWallet({ txprepare: () => reply })
-    expect(await funds.prepare(factory, AMOUNT)).toEqual({ psbt: reply.psbt, txid: reply.txid, vout: 1 })
+    expect(await funds.prepare(factory, AMOUNT)).toEqual({
+      psbt: reply.psbt,
+      txid: reply.txid,
+      vout: 1,
+      inputs: [{ txid: '55'.repeat(32), vout: 0 }],
+    })
     const [output] = rpc.calls[0]?.params['outputs'] as [Record<string, string>]
     expect(Object.entries(output)).toEqual([[expect.stringMatching(/^bcrt1p/), '500000sat']])
     expect(rpc.calls[1]).toMatchObject({ method: 'reserveinputs', params: { psbt: reply.psbt, exclusive: false } })

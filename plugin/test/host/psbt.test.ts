@@ -1,9 +1,9 @@
 import { schnorr } from '@noble/curves/secp256k1.js'
-import { sat } from '@ln-factory/core/units'
+import { sat, txid } from '@ln-factory/core/units'
 import { base64, hex } from '@scure/base'
 import { p2sh, p2tr, p2wpkh, RawTx, Transaction } from '@scure/btc-signer'
 import { describe, expect, it } from 'vitest'
-import { findOutput, signedTxid, txidOf, unsignedPsbt, withInvalidWitness } from '../../src/host/psbt.js'
+import { findOutput, inputsOf, signedTxid, txidOf, unsignedPsbt, withInvalidWitness } from '../../src/host/psbt.js'
 
 const key = Uint8Array.from({ length: 32 }, (_, i) => i + 1)
 const taproot = p2tr(schnorr.getPublicKey(key))
@@ -88,7 +88,7 @@ describe('PSBTs for lightningd', () => {
   it('foresees the script that a nested input gets by signing, which changes the txid', () => {
     const nested = p2sh(p2wpkh(pub))
     const build = (): Transaction => {
-      const tx = new Transaction()
+      const tx = new Transaction({ disableScriptCheck: true })
       tx.addInput({
         txid: '44'.repeat(32),
         index: 0,
@@ -117,5 +117,15 @@ describe('PSBTs for lightningd', () => {
     const twice = leaf()
     twice.addOutput({ script, amount: 98_000n })
     expect(() => findOutput(twice.unsignedTx, script, sat(98_000))).toThrow('exactly one')
+  })
+})
+
+describe('the inputs of a transaction', () => {
+  it('are named as bitcoind names them', () => {
+    const outpoint = { txid: txid(`${'00'.repeat(31)}01`), vout: 3 }
+    const tx = new Transaction({ disableScriptCheck: true })
+    tx.addInput({ txid: outpoint.txid, index: outpoint.vout })
+    tx.addOutput({ amount: 1000n, script: Uint8Array.from([0x51, 0x20, ...new Uint8Array(32).fill(2)]) })
+    expect(inputsOf(tx.unsignedTx)).toEqual([outpoint])
   })
 })

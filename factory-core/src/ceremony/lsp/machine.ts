@@ -80,6 +80,7 @@ import {
 import { reapWhenEmpty } from '../../turnover/reap.js'
 import type { CreateRequest } from '../../runner/api.js'
 import { abort, cleanUp, sendAbort, undoLate } from './abort.js'
+import { giveUpDoubleSpent, onInputSpent, onInputUnspent } from './double-spent.js'
 import { clientPosition } from './factory.js'
 import {
   invite,
@@ -227,6 +228,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'tip':
       eachRule(
         step,
+        () => giveUpDoubleSpent(step, event.height),
         () => onTip(step, context, event.height),
         () => onCloseTip(step, context, event.height),
         () => exitAtDeadline(step, context, live, event.height),
@@ -254,10 +256,12 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
         startLspExit(step, context, live, everyone(step.state), 'ordered by the operator')
       break
     case 'spent':
+      onInputSpent(step, event.outpoint, event.by, event.height)
       onSharedSpent(step, context, live, event)
       onExitSpent(step, context, live, event.outpoint, event.by, event.height)
       break
     case 'unspent':
+      onInputUnspent(step, event.outpoint)
       onSharedUnspent(step, context, event.outpoint)
       onExitUnspent(step, context, live, event.outpoint)
       break

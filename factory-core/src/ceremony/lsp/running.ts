@@ -45,10 +45,12 @@ function launchWhenReady(step: Builder): void {
   step.to(launching)
   step.effect({ do: 'cancelTimer', name: 'step' })
   step.log('state', 'all signatures stored, all channels checked: broadcasting the funding')
+  watch(step)
   launch(step, launching)
 }
 
-export function launch(step: Builder, state: LspBase & Funded): void {
+export function launch(step: Builder, state: LspBase & Funded & { readonly doubleSpent?: unknown }): void {
+  if (state.doubleSpent !== undefined) return
   step.call({
     call: 'launch',
     funding: state.funding,
@@ -83,6 +85,9 @@ export function watch(step: Builder): void {
   const { txid, vout } = state.funding
   step.effect({ do: 'watchTx', txid, since: state.createdAt })
   step.effect({ do: 'watchOutpoint', outpoint: { txid, vout }, since: state.createdAt })
+  if (state.stage === 'launching' || state.stage === 'confirming')
+    for (const outpoint of state.funding.inputs ?? [])
+      step.effect({ do: 'watchOutpoint', outpoint, since: state.createdAt })
 }
 
 export function onTip(step: Builder, context: Context, height: BlockHeight): void {

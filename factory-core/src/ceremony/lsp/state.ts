@@ -7,7 +7,7 @@ import type { LspMove, Rotation } from '../../turnover/state.js'
 import type { LspSales } from '../../liquidity/state.js'
 import type { AlarmTexts } from '../../sightings/record.js'
 import type { TreeParams } from '../../tree/types.js'
-import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, Sat } from '../../units/index.js'
+import type { BlockHeight, Blocks, InstanceId, Msat, NodeId, Sat, Txid } from '../../units/index.js'
 
 export interface Accepted {
   readonly key: Uint8Array
@@ -31,6 +31,12 @@ export interface LspClient {
   readonly readyChannelId: string | undefined
 }
 
+/** Another transaction spent a coin of the funding: nothing of this tree can appear, unless that is reorganised away. */
+export interface DoubleSpent {
+  readonly by: Txid
+  readonly height: BlockHeight
+}
+
 export interface Funded {
   readonly funding: FundingTx
 }
@@ -50,8 +56,12 @@ export type LspStage =
   | ({ readonly stage: 'signing' } & Funded)
   | ({ readonly stage: 'delivering' } & Funded)
   | ({ readonly stage: 'completing' } & Funded)
-  | ({ readonly stage: 'launching' } & Funded)
-  | ({ readonly stage: 'confirming'; readonly confirmedAt: BlockHeight | undefined } & Funded)
+  | ({ readonly stage: 'launching'; readonly doubleSpent?: DoubleSpent | undefined } & Funded)
+  | ({
+      readonly stage: 'confirming'
+      readonly confirmedAt: BlockHeight | undefined
+      readonly doubleSpent?: DoubleSpent | undefined
+    } & Funded)
   | ({ readonly stage: 'active'; readonly confirmedAt: BlockHeight } & Funded)
   | ({
       readonly stage: 'closing'
