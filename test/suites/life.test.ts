@@ -1,6 +1,6 @@
 /**
  * What an LSP does for months, in minutes: a ladder of three factories, always the oldest rotated into a new one, with payments in
- * between; clients that miss a slot, one that vanishes, two that join, one that leaves. LN_FACTORY_ROTATIONS=12 for a long life.
+ * between; and sales in between; clients that miss a slot, one that vanishes, two that join, one that leaves. LN_FACTORY_ROTATIONS=12 for a long life.
  */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { FactoryNetwork, satOfBtc, until, type Lightningd, type ListedFactory } from '../src/network/index.js'
@@ -26,6 +26,7 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
   const away = new Set<Lightningd>()
   let startHeight = 0
   let payments = 0
+  let sales = 0
 
   const client = (i: number): Lightningd => net.clients[i] as Lightningd
   const listed = async (node: Lightningd): Promise<ListedFactory[]> =>
@@ -36,7 +37,7 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
     const homes = new Set(ladder.filter((f) => f.clients.has(node)).map((f) => f.id))
     return (await listed(node))
       .filter((f) => homes.has(f.instance_id))
-      .reduce((sum, f) => sum + (f.channels[0]?.to_us_msat ?? 0), 0)
+      .reduce((sum, f) => sum + f.channels.reduce((own, c) => own + (c.to_us_msat ?? 0), 0), 0)
   }
 
   const conserved = async (): Promise<void> => {
@@ -58,6 +59,19 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
     due.set(from, (due.get(from) ?? 0) - paid.amount_sent_msat)
     due.set(to, (due.get(to) ?? 0) + msat)
     payments++
+  }
+
+  /** A second channel in the factory that it is in; what it can't spend of its first one stays there. */
+  const buy = async (node: Lightningd): Promise<void> => {
+    const home = ladder.find((f) => f.clients.has(node)) ?? expect.fail('no home')
+    const sale = (await node.call('factory-buy', {
+      instance_id: home.id,
+      capacity: 200_000,
+      max_price: 2_000_000,
+    })) as unknown as { price_msat: number }
+    expect(sale.price_msat).toBeGreaterThan(0)
+    due.set(node, (due.get(node) ?? 0) - sale.price_msat)
+    sales++
   }
 
   const stop = async (node: Lightningd): Promise<void> => {
@@ -121,6 +135,7 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
 
   beforeAll(async () => {
     net = await FactoryNetwork.start(10, { lspSats: FUNDS })
+    await net.lsp.call('factory-policy', { sells: true, sale_base: 1000, sale_rate: 2_000_000 })
     startHeight = await net.network.bitcoind.height()
   })
   afterAll(() => (net as FactoryNetwork | undefined)?.stop())
@@ -132,7 +147,8 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
       [6, 8],
     ] as const) {
       const clients = net.clients.slice(from, to)
-      const { instance_id } = await net.create(clients, { lifetime: LIFETIME, capacity: CAPACITY })
+      const params = { lifetime: LIFETIME, capacity: CAPACITY, stock_per_client: 300_000 }
+      const { instance_id } = await net.create(clients, params)
       ladder.push({ id: instance_id, clients: new Set(clients) })
     }
     for (let i = 0; i < 8; i++) await give(client(i), 20_000_000 + i * 11_111_111)
@@ -152,6 +168,7 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
     await send(client(0), client(5), 1_000_000 + round)
     await send(client(5), client(7), 500_000 + round)
     await send(client(7), client(0), 300_000 + round)
+    if (round === 1 || round === 3) await buy(client(round))
     await conserved()
   })
 
@@ -215,7 +232,7 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
       }
     }
     process.stderr.write(
-      `${ROTATIONS} rotations, ${payments} payments: ${wallets} sat in wallets, ${fees} to miners, ${standing} in anchors and unswept outputs, of ${FUNDS}\n`,
+      `${ROTATIONS} rotations, ${payments} payments, ${sales} sales: ${wallets} sat in wallets, ${fees} to miners, ${standing} in anchors and unswept outputs, of ${FUNDS}\n`,
     )
     expect(wallets + Math.round(fees) + standing).toBe(FUNDS)
   })
