@@ -102,7 +102,7 @@ export function channelAt(node: LdkNode, scid: bigint): string | undefined {
 export function incoming(
   node: LdkNode,
   paymentHash: Uint8Array,
-): { channelId: string; amount: Msat; expiry: number }[] {
+): { channelId: string; id: bigint; amount: Msat; expiry: number }[] {
   const wanted = hex.encode(paymentHash)
   return node.manager.list_channels().flatMap((c) =>
     c
@@ -110,6 +110,7 @@ export function incoming(
       .filter((h) => hex.encode(h.get_payment_hash()) === wanted)
       .map((h) => ({
         channelId: channelIdOf(c.get_channel_id()),
+        id: u64(h.get_htlc_id()),
         amount: msat(u64(h.get_amount_msat())),
         expiry: u32(h.get_cltv_expiry()),
       })),

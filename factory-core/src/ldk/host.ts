@@ -37,6 +37,7 @@ import { words } from './bitcoind.js'
 import { listChannels } from './channels.js'
 import { Claims } from './claims.js'
 import { channelIdOf, keyBytes, someU64, toChannelId } from './convert.js'
+import { LdkDirectPayments } from './direct.js'
 import { LdkNode, type LdkNodeOptions } from './node.js'
 import { apiError, Opening } from './opening.js'
 import { Payments, type Gates, type InvoiceRequest } from './payments.js'
@@ -61,6 +62,7 @@ const SECRET_SALT = new TextEncoder().encode('ln-factory/ldk')
 
 export class LdkHost implements Host {
   readonly caps = CAPS
+  readonly direct: LdkDirectPayments
   readonly anchor: Anchor
   private readonly opening: Opening
   private readonly payments: Payments
@@ -74,6 +76,7 @@ export class LdkHost implements Host {
     this.anchor = ldkAnchor(node.options.storage)
     this.opening = new Opening(node)
     this.payments = new Payments(node)
+    this.direct = new LdkDirectPayments(node)
     this.sweeper = new Sweeper(node, wallet)
     this.claims = new Claims(node, wallet)
   }
@@ -110,6 +113,7 @@ export class LdkHost implements Host {
         void handlers.block(blockHeight(height)).catch(report(`block ${height}`))
       },
     })
+    this.direct.resume(handlers)
   }
 
   get nodeId(): NodeId {
@@ -253,10 +257,15 @@ export class LdkHost implements Host {
     else if (event instanceof ldk.Event_FundingTxBroadcastSafe) this.opening.onBroadcastSafe(event)
     else if (event instanceof ldk.Event_ChannelPending) this.opening.onPending(event)
     else if (event instanceof ldk.Event_PendingHTLCsForwardable) this.node.manager.process_pending_htlc_forwards()
-    else if (event instanceof ldk.Event_PaymentClaimable) this.payments.onClaimable(event, handlers)
-    else if (event instanceof ldk.Event_PaymentSent) this.payments.onSent(event)
-    else if (event instanceof ldk.Event_PaymentFailed) this.payments.onFailed(event)
-    else if (event instanceof ldk.Event_SpendableOutputs) this.sweeper.outputs(event.outputs)
+    else if (event instanceof ldk.Event_PaymentClaimable) {
+      if (!this.direct.onClaimable(event, handlers)) this.payments.onClaimable(event, handlers)
+    } else if (event instanceof ldk.Event_PaymentSent) {
+      this.direct.onSent(event)
+      this.payments.onSent(event)
+    } else if (event instanceof ldk.Event_PaymentFailed) {
+      this.direct.onFailed(event)
+      this.payments.onFailed(event)
+    } else if (event instanceof ldk.Event_SpendableOutputs) this.sweeper.outputs(event.outputs)
     else if (event instanceof ldk.Event_BumpTransaction) this.onBump(event.bump_transaction)
     else if (event instanceof ldk.Event_ChannelClosed) this.onClosed(event)
     if (

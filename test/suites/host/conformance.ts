@@ -7,6 +7,7 @@ import type { Host } from '@ln-factory/core/host'
 import { blockHeight, msat, nodeId, sat, toMsat } from '@ln-factory/core/units'
 import { hex } from '@scure/base'
 import { until } from '../../src/network/index.js'
+import { directConformance } from './direct.js'
 import { buildLeaf, factoryScript, fundingFor, openVirtual } from './leaf.js'
 import { FACTORY, type Recorder } from './recorder.js'
 
@@ -292,6 +293,17 @@ export function hostConformance(start: () => Promise<HostPair>): void {
         client.events.htlcDecision = { kind: 'continue' }
         await lsp.pay(await client.invoice(1_000_000n))
       })
+
+      directConformance(() => ({
+        payer: lsp,
+        payee: client,
+        channelId: opened.channelId,
+        settled,
+        reconnect: async () => {
+          await reconnect()
+          await Promise.all([normal(lsp, opened.channelId), normal(client, opened.channelId)])
+        },
+      }))
 
       it('leaves while the other side is gone: leaf, commitment, coins in the wallet', async () => {
         await settled()

@@ -1,4 +1,12 @@
-import type { HostHandlers, HtlcDecision, HtlcEvent, OpenDecision, OpenRequest } from '@ln-factory/core/host'
+import type {
+  HeldDecision,
+  HostHandlers,
+  HtlcDecision,
+  HtlcEvent,
+  OpenDecision,
+  OpenRequest,
+  ReceivedHtlc,
+} from '@ln-factory/core/host'
 import { instanceId, type NodeId } from '@ln-factory/core/units'
 
 export const FACTORY: OpenDecision = { kind: 'factory', instance: instanceId('11'.repeat(32)) }
@@ -11,6 +19,9 @@ export class Recorder implements HostHandlers {
   readonly opens: OpenRequest[] = []
   readonly htlcs: HtlcEvent[] = []
   readonly foreign: Uint8Array[] = []
+  /** Hashes that are waited for, and every time that one of them was told. */
+  readonly holds = new Set<string>()
+  readonly held: { readonly htlc: ReceivedHtlc; readonly answer: (decision: HeldDecision) => void }[] = []
   height = 0
   changes = 0
   openDecision: OpenDecision = FACTORY
@@ -39,6 +50,13 @@ export class Recorder implements HostHandlers {
   htlc(event: HtlcEvent): HtlcDecision {
     this.htlcs.push(event)
     return this.htlcDecision
+  }
+
+  received(htlc: ReceivedHtlc): Promise<HeldDecision> | undefined {
+    if (!this.holds.has(htlc.hash)) return undefined
+    return new Promise((answer) => {
+      this.held.push({ htlc, answer })
+    })
   }
 
   block(height: number): Promise<void> {
