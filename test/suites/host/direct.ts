@@ -44,6 +44,7 @@ export function directConformance(sides: () => Sides): void {
     const { payment, preimage } = await prepare()
     const balance = async (): Promise<bigint> =>
       (await payer.host.channels()).find((c) => c.channelId === channelId)?.ours ?? 0n
+    await settled()
     const before = await balance()
     const height = await payee.host.height()
     const paid = direct(payer).pay(payment)
