@@ -38,6 +38,7 @@ export function onClosePropose(step: Builder, context: Context, live: ClientLive
   }
   if (context.sealed) return decline(step, 'our database is an old copy: what we signed before may be missing in it')
   if (state.stage !== 'active') return decline(step, `our factory is ${state.stage}`)
+  if (state.assist !== undefined) return decline(step, 'we are leaving with your help')
   if (message.lockTime !== 0) return decline(step, 'the close has a lock time')
   const fault = faultOf(message)
   if (fault !== undefined) return decline(step, fault)

@@ -1,5 +1,6 @@
 /** Cooperative close, LSP side: drain, fix the amounts, sign with all, broadcast. */
 import { clipText, FactoryError, type CloseNonce, type ClosePartialSignature } from '@ln-factory/tlv'
+import { isBound } from '../assist/state.js'
 import { base } from '../ceremony/lsp/abort.js'
 import { accepted, clientPosition, factoryKeys, lspKey, participantAt } from '../ceremony/lsp/factory.js'
 import type { LspLive } from '../ceremony/lsp/forming.js'
@@ -41,6 +42,8 @@ export function onCloseOrder(
       'part of the tree is on chain: the funding is spent',
       'Use factory-exit for the rest.',
     )
+  if (state.assists.some(isBound))
+    throw new FactoryError('wrong_state', 'a client is leaving with our help: wait until it has', 'factory-show')
   if (state.stage === 'active') {
     const close: LspClose = { step: 'draining', feerate: order.feerate, script: order.script }
     step.to({ ...state, stage: 'closing', close, notice: undefined })

@@ -1,4 +1,5 @@
 /** The end of a factory on chain, client side: taken for one at once, believed when it is buried, given up when it is reorganised. */
+import { isClaiming } from '../assist/state.js'
 import type { StepBuilder } from '../machine/index.js'
 import { clientBase, joined, type ClientEnd, type ClientState, type Joined } from '../ceremony/client/state.js'
 import type { BlockHeight } from '../units/index.js'
@@ -40,6 +41,7 @@ export function unsettle(step: Builder, text: string): void {
       if (step.state.sales !== undefined) step.to({ ...step.state, sales: { ...step.state.sales, closing: [] } })
       break
     case 'moved':
+    case 'assisted':
       step.to({ ...common, stage: 'active', confirmedAt: state.confirmedAt })
       break
     case 'distribution':
@@ -51,7 +53,7 @@ export function unsettle(step: Builder, text: string): void {
 /** Too deep for any reorganisation that we follow: nothing is watched any more, and the channel can be forgotten. */
 export function bury(step: Builder, tip: BlockHeight): void {
   const { state } = step
-  if (state.stage !== 'settled' || !isFinal(state.height, tip)) return
+  if (state.stage !== 'settled' || !isFinal(state.height, tip) || isClaiming(state.assist)) return
   const { how, channelId } = state
   step.to({ ...clientBase(state), ...joined(state), stage: 'closed', how, channelId })
   step.log('state', `final: ended at height ${state.height}`)

@@ -1,4 +1,5 @@
 /** The end of a factory on chain, LSP side: taken for one at once, believed when it is buried, given up when it is reorganised. */
+import { isBound } from '../assist/state.js'
 import type { StepBuilder } from '../machine/index.js'
 import { base } from '../ceremony/lsp/abort.js'
 import type { Funded, LspEnd, LspState } from '../ceremony/lsp/state.js'
@@ -46,7 +47,7 @@ export function unsettle(step: Builder, text: string): void {
 /** Too deep for any reorganisation that we follow: nothing is watched any more, and the channels can be forgotten. */
 export function bury(step: Builder, tip: BlockHeight): void {
   const { state } = step
-  if (state.stage !== 'settled' || !isFinal(state.height, tip)) return
+  if (state.stage !== 'settled' || !isFinal(state.height, tip) || state.assists.some(isBound)) return
   const { funding } = state
   if (state.how === 'cooperative') {
     step.to({ ...base(state), stage: 'closed', funding, closeTxid: state.close.txid })

@@ -13,6 +13,7 @@ import type {
   BroadcastResult,
   DirectPayment,
   FactoryBinding,
+  Feerates,
   FundingCheck,
   FundingTx,
   HeldDecision,
@@ -95,6 +96,10 @@ export type HostCall =
   /** Ends when the payment does. */
   | { readonly call: 'payDirect'; readonly payment: DirectPayment }
   | { readonly call: 'drop'; readonly peer: NodeId; readonly channelId: string }
+  /** What an assisted exit needs to know before an output is made: named by the hash of its HTLC. */
+  | { readonly call: 'assistLook'; readonly hash: string; readonly amount: Msat }
+  /** As `fundingPrepare`. */
+  | { readonly call: 'assistFund'; readonly hash: string; readonly script: Uint8Array; readonly amount: Sat }
 
 export type HostDone =
   | { readonly call: 'newScript'; readonly script: Uint8Array }
@@ -116,6 +121,18 @@ export type HostDone =
   | { readonly call: 'expectPayment'; readonly hash: string; readonly secret: Uint8Array }
   | { readonly call: 'payDirect'; readonly payment: DirectPayment; readonly preimage: Uint8Array }
   | { readonly call: 'drop' }
+  | {
+      readonly call: 'assistLook'
+      readonly hash: string
+      readonly channels: readonly HostChannel[]
+      /** Undefined on a host without estimates. */
+      readonly feerates: Feerates | undefined
+      /** `payment_secret` that the client's HTLC must have. */
+      readonly secret: Uint8Array
+      /** A new script of our wallet. */
+      readonly script: Uint8Array
+    }
+  | { readonly call: 'assistFund'; readonly hash: string; readonly funding: FundingTx }
 
 export type Event =
   | { readonly type: 'message'; readonly peer: NodeId; readonly payload: Payload }
@@ -165,6 +182,8 @@ export type OperatorOrder =
   | { readonly order: 'buy'; readonly capacity: Sat; readonly maxPrice: Msat }
   /** LSP: the same, without being asked; `price` undefined: what the policy says. */
   | { readonly order: 'sell'; readonly client: NodeId; readonly capacity: Sat; readonly price: Msat | undefined }
+  /** `feerate` in sat per 1000 vB; `script`: where the balance goes. */
+  | { readonly order: 'assist'; readonly script: Uint8Array; readonly feerate: number; readonly maxFee: Sat }
 
 /** `step`: the peer's answer is due. `retry`: try the same host call again. `move`: look after the moves to the next factory.
  * `sale`: answers to a sale are due. */

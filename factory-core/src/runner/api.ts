@@ -150,6 +150,7 @@ export interface FactoryDetails extends FactorySummary {
   }
   /** What the distributions pay us at the least (client). */
   readonly coverage: Sat | undefined
+  readonly assists: readonly AssistSummary[]
   /** Last block at which a HTLC may be added. */
   readonly lastHtlcHeight: BlockHeight
   /** What this node does next by itself, in one sentence. */
@@ -170,6 +171,25 @@ export interface SalePolicy {
   readonly deny: readonly NodeId[]
   /** Client: the most that is paid for a channel that an accepted LSP offers unasked. */
   readonly unaskedPrice: Msat
+}
+
+/** A client that leaves, or has left, with the LSP's help. */
+export interface AssistSummary {
+  readonly client: NodeId
+  /** LSP: preparing, offered, funding, claimed, returned, unclaimed. Client: looking, asked, paying, claiming. */
+  readonly step: string
+  /** The LSP's output, once it is agreed. */
+  readonly output: { readonly outpoint: OutPoint; readonly amount: Sat; readonly timeout: BlockHeight } | undefined
+}
+
+export interface AssistResult {
+  readonly outpoint: OutPoint
+  /** Of the LSP's output. */
+  readonly amount: Sat
+  /** All that is lost of the balance, when the claim confirms at the feerate that was asked for. */
+  readonly fee: Sat
+  /** The claim must be confirmed before. */
+  readonly timeout: BlockHeight
 }
 
 /** Consent of a client's operator. */
@@ -270,6 +290,16 @@ export interface FactoryApi {
   buy(instance: InstanceId, capacity: Sat, maxPrice: Msat): Promise<SaleResult>
   /** LSP: sell a client a channel; without a price it is what the policy says. Resolves when it is paid and open. */
   sell(instance: InstanceId, client: NodeId, capacity: Sat, price?: Msat): Promise<SaleResult>
+  /**
+   * Client: take the balance to the chain with the LSP's help, in one transaction. Resolves when the LSP's output is agreed and
+   * being paid for; the rest happens by itself. `feerate`: sat per 1000 vB, default what the host estimates. `maxFee`: default three
+   * times what it costs at that feerate.
+   * @throws FactoryError `wrong_state`, `peer_offline`, `bad_parameter`; `aborted` with the reason why it was given up
+   */
+  assist(
+    instance: InstanceId,
+    request: { readonly feerate?: number | undefined; readonly maxFee?: Sat | undefined },
+  ): Promise<AssistResult>
   /** The factory's channels that are live on this node, for invoices and payments. */
   gated(channelId: string): GatedChannel | undefined
   /** For a watchtower: everything that must be answered on chain, finished. Its `sequence` grows with every change. */

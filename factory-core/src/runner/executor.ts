@@ -74,6 +74,17 @@ async function perform(
     case 'drop':
       await host.drop(call.peer, call.channelId)
       return { call: 'drop' }
+    case 'assistLook':
+      return {
+        call: 'assistLook',
+        hash: call.hash,
+        secret: await direct(host).expect(call.hash, call.amount),
+        feerates: await host.feeWallet?.feerates(),
+        script: await host.newScript(),
+        channels: await host.channels(),
+      }
+    case 'assistFund':
+      return { call: 'assistFund', hash: call.hash, funding: await host.fundingPrepare(call.script, call.amount) }
   }
 }
 

@@ -1,4 +1,5 @@
 /** Which HTLCs that pay us a machine waits for: they are held for it, and never reach the rules for ordinary ones. */
+import { expectsAssistHtlc } from '../assist/index.js'
 import type { ReceivedHtlc } from '../host/port.js'
 import { paysForSale } from '../liquidity/gate.js'
 import { clientExpects, lspExpects } from '../turnover/index.js'
@@ -11,7 +12,8 @@ export function expectsHtlc(
   htlc: ReceivedHtlc,
   machines: { get(instance: InstanceId): Machine | undefined },
 ): boolean {
-  if (machine.role === 'lsp') return lspExpects(machine.state, htlc) || paysForSale(machine.state, htlc)
+  if (machine.role === 'lsp')
+    return [lspExpects, paysForSale, expectsAssistHtlc].some((rule) => rule(machine.state, htlc))
   return clientExpects(machine.state, htlc, (to) => {
     const other = machines.get(to)
     return other?.role === 'client' && 'channelId' in other.state ? other.state.channelId : undefined

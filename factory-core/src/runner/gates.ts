@@ -1,5 +1,6 @@
 /** Which channels are a factory's, and whether HTLCs may enter them. */
 import type { HostChannel } from '../host/port.js'
+import { isLeaving } from '../assist/index.js'
 import { fromWire } from '../ceremony/terms.js'
 import { boughtAs, soldAs } from '../liquidity/gate.js'
 import { warningAt } from '../liquidity/chain.js'
@@ -39,11 +40,12 @@ function gate(machine: Machine, channelId: string): GatedChannel {
   const sold = machine.role === 'lsp' ? soldAs(machine.state, channelId) : boughtAs(machine.state, channelId)
   const open = machine.state.stage === 'active' && sold?.open !== false ? 'open' : 'shut'
   if (machine.role === 'lsp') {
-    const { instance, earlyWarning, expiry, params, clients, exit } = machine.state
+    const { instance, earlyWarning, expiry, params, clients, exit, assists } = machine.state
     const moving = clients.some(
       (c, i) => (c.channelId === channelId || sold?.buyer === i + 1) && lspIsMoving(machine.state, i),
     )
-    const leaving = exit?.clients.some((i) => clients[i]?.channelId === channelId || sold?.buyer === i + 1) === true
+    const gone = [...(exit?.clients ?? []), ...assists.filter(isLeaving).map((a) => a.client)]
+    const leaving = gone.some((i) => clients[i]?.channelId === channelId || sold?.buyer === i + 1)
     return {
       instance,
       role: 'lsp',
@@ -53,11 +55,11 @@ function gate(machine: Machine, channelId: string): GatedChannel {
       confirmationMargin: params.confirmationMargin,
     }
   }
-  const { instance, invite } = machine.state
+  const { instance, invite, assist } = machine.state
   return {
     instance,
     role: 'client',
-    gate: clientIsMoving(machine.state) ? 'shut' : open,
+    gate: clientIsMoving(machine.state) || assist !== undefined ? 'shut' : open,
     earlyWarning: warningAt(invite.earlyWarning, invite.params.confirmationMargin, sold?.depth ?? 0),
     expiry: blockHeight(invite.expiry),
     confirmationMargin: fromWire(invite.params).confirmationMargin,

@@ -18,7 +18,9 @@ import {
   type NodeId,
   type Sat,
 } from '../units/index.js'
+import { agreedAssist, assistFeerate, defaultMaxFee } from '../assist/index.js'
 import type {
+  AssistResult,
   CreateRequest,
   CreateResult,
   FactoryApi,
@@ -242,6 +244,30 @@ export abstract class Operator implements FactoryApi {
   async sell(instance: InstanceId, client: NodeId, capacity: Sat, price?: Msat): Promise<SaleResult> {
     await this.engine.order(instance, { order: 'sell', client, capacity, price })
     return this.engine.waiters.wait(instance, (m) => saleTo(m, client), this.engine.machine(instance))
+  }
+
+  async assist(
+    instance: InstanceId,
+    request: { readonly feerate?: number | undefined; readonly maxFee?: Sat | undefined },
+  ): Promise<AssistResult> {
+    const machine = this.engine.machine(instance)
+    if (machine.role !== 'client')
+      throw new FactoryError('wrong_state', 'we are the LSP of this factory', 'factory-close')
+    const { host } = this.engine.deps
+    const feerate = request.feerate ?? assistFeerate(await host.feeWallet?.feerates())
+    const script = await host.newScript()
+    const maxFee = request.maxFee ?? defaultMaxFee(script, feerate)
+    await this.engine.order(instance, { order: 'assist', script, feerate, maxFee })
+    return this.engine.waiters.wait(
+      instance,
+      (m) => {
+        if (m.role !== 'client') return undefined
+        const { assist, notice } = m.state
+        if (assist === undefined) throw new FactoryError('aborted', notice ?? 'the assisted exit was given up')
+        return agreedAssist(assist)
+      },
+      this.engine.machine(instance),
+    )
   }
 
   log(filter: Parameters<FactoryApi['log']>[0]): StoredLog[] {

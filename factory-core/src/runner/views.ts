@@ -1,4 +1,5 @@
 /** Factories as people see them: phases, balances, transactions, and what happens next. */
+import type { ClientAssist, LspAssist } from '../assist/index.js'
 import type { ClientState, LspState } from '../ceremony/index.js'
 import { treeOf } from '../ceremony/lsp/factory.js'
 import { storedPath } from '../ceremony/client/path.js'
@@ -31,6 +32,7 @@ import {
   type Sat,
 } from '../units/index.js'
 import type {
+  AssistSummary,
   ChannelSummary,
   FactoryDetails,
   FactorySummary,
@@ -281,6 +283,7 @@ export function describe(
     ...summary,
     params,
     lastHtlcHeight: lastHtlcHeight(summary.expiry, summary.earlyWarning, params.confirmationMargin),
+    assists: assistSummaries(machine, self),
     next: nextSentence(machine, summary),
   }
   if (machine.role === 'lsp') {
@@ -343,6 +346,21 @@ function boughtPath(machine: Extract<Machine, { role: 'client' }>, context: Cont
 function soldSpends({ state, live }: Extract<Machine, { role: 'lsp' }>, context: Context): readonly Spend[] {
   if (!('funding' in state) || state.funding === undefined) return []
   return soldLinks({ ...state, funding: state.funding }, context, live).flatMap((s) => s.link.spends)
+}
+
+function assistSummaries(machine: Machine, self: NodeId): AssistSummary[] {
+  if (machine.role === 'lsp')
+    return machine.state.assists.flatMap((a) => {
+      const id = machine.state.clients[a.client]?.id
+      return id === undefined ? [] : [assistSummary(id, a)]
+    })
+  return machine.state.assist === undefined ? [] : [assistSummary(self, machine.state.assist)]
+}
+
+function assistSummary(client: NodeId, assist: ClientAssist | LspAssist): AssistSummary {
+  if (!('terms' in assist)) return { client, step: assist.step, output: undefined }
+  const { outpoint, amount, timeout } = assist.terms
+  return { client, step: assist.step, output: { outpoint, amount, timeout } }
 }
 
 function nextSentence(machine: Machine, { expiry, earlyWarning }: FactorySummary): string {

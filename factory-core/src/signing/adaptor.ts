@@ -13,7 +13,7 @@ import type { CurveBackend, Point } from './backend.js'
 import { defaultBackend } from './backend-select.js'
 import { tagHasher } from './hash.js'
 import { mod, parseScalar, reduceScalar, scalarBytes } from './scalar.js'
-import { secretBytes, SecretKey } from './secret-key.js'
+import { secretBytes, type SecretKey } from './secret-key.js'
 
 const hashAux = tagHasher('ln-factory/adaptor/aux')
 const hashNonce = tagHasher('ln-factory/adaptor/nonce')
@@ -137,8 +137,8 @@ export function adapt(
 }
 
 /**
- * t, from a pre-signature and the signature that came of it. Undefined when `signature` is not the one that this pre-signature
- * and the secret of `point` give: what is returned always has `publicKey` equal to `point`.
+ * t, 32 bytes, from a pre-signature and the signature that came of it. Undefined when `signature` is not the one that this pre-signature
+ * and the secret of `point` give: what is returned is always the secret key of `point`.
  * @param point T, compressed, 33 bytes
  */
 export function extractSecret(
@@ -146,15 +146,12 @@ export function extractSecret(
   signature: Uint8Array,
   point: Uint8Array,
   backend: CurveBackend = defaultBackend(),
-): SecretKey | undefined {
+): Uint8Array | undefined {
   const parsed = parse(preSignature, backend)
   if (parsed === undefined || signature.length !== 64) return undefined
   const s = parseScalar(signature.subarray(32))
   if (s === undefined || !equalBytes(signature.subarray(0, 32), parsed.x)) return undefined
   const t = mod(parsed.sign * mod(s - parsed.s))
-  if (t === 0n) return undefined
-  const bytes = scalarBytes(t)
-  const secret = SecretKey.fromBytes(bytes, backend)
-  bytes.fill(0)
-  return equalBytes(secret.publicKey, point) ? secret : undefined
+  if (t === 0n || !equalBytes(backend.compress(backend.multiplySecret(t)), point)) return undefined
+  return scalarBytes(t)
 }

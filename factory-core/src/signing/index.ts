@@ -30,6 +30,8 @@ export {
   type Signer,
 } from './keyagg.js'
 export {
+  deriveAssistKey,
+  deriveAssistPreimage,
   deriveFactoryKey,
   derivePoisonPreimage,
   derivePurchasePreimage,

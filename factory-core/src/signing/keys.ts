@@ -15,6 +15,8 @@ import { SecretKey } from './secret-key.js'
 /** Label for `Host.deriveSecret`: where `nodeSecret` comes from. */
 export const FACTORY_SECRET_LABEL = 'ln-factory/factory-key/1'
 
+const ASSIST_KEY_INFO = utf8ToBytes('ln-factory/assist-key/1')
+const ASSIST_PREIMAGE_INFO = utf8ToBytes('ln-factory/assist-preimage/1')
 const KEY_INFO = utf8ToBytes('ln-factory/factory-key/1')
 const PURCHASE_INFO = utf8ToBytes('ln-factory/purchase-preimage/1')
 const POISON_INFO = utf8ToBytes('ln-factory/poison-preimage/1')
@@ -54,13 +56,28 @@ export interface FactoryKey {
  * key (0 or >= n, about once in 2^128) is skipped.
  * @throws FactoryError `bad_parameter` on wrong lengths
  */
-export function deriveFactoryKey(request: FactoryKeyRequest, backend: CurveBackend = defaultBackend()): FactoryKey {
-  const { nodeSecret, instanceId, salt, peerNodeId } = request
+export const deriveFactoryKey = (request: FactoryKeyRequest, backend: CurveBackend = defaultBackend()): FactoryKey =>
+  deriveKey(KEY_INFO, request, backend)
+
+/** Our key in one output of an assisted exit, by a salt of its own; else as `deriveFactoryKey`. */
+export const deriveAssistKey = (request: FactoryKeyRequest, backend: CurveBackend = defaultBackend()): FactoryKey =>
+  deriveKey(ASSIST_KEY_INFO, request, backend)
+
+/** What a client reveals when it takes the output of an assisted exit, 32 bytes. @throws as `deriveFactoryKey` */
+export const deriveAssistPreimage = (request: FactoryKeyRequest): Uint8Array =>
+  hkdf(sha256, request.nodeSecret, request.salt, contextOf(ASSIST_PREIMAGE_INFO, request), 32)
+
+function contextOf(info: Uint8Array, { nodeSecret, instanceId, salt, peerNodeId }: FactoryKeyRequest): Uint8Array {
   requireLength('the node secret', nodeSecret, 32)
   requireLength('the key salt', salt, 16)
-  const context = concatBytes(KEY_INFO, hexToBytes(instanceId), hexToBytes(peerNodeId))
+  return concatBytes(info, hexToBytes(instanceId), hexToBytes(peerNodeId))
+}
+
+function deriveKey(info: Uint8Array, request: FactoryKeyRequest, backend: CurveBackend): FactoryKey {
+  const context = contextOf(info, request)
   for (let attempt = 0; ; attempt++) {
-    const candidate = hkdf(sha256, nodeSecret, salt, concatBytes(context, u32('attempt', attempt)), 32)
+    const input = concatBytes(context, u32('attempt', attempt))
+    const candidate = hkdf(sha256, request.nodeSecret, request.salt, input, 32)
     const scalar = parseScalar(candidate)
     if (scalar === undefined || scalar === 0n) continue
     const secretKey = SecretKey.fromBytes(candidate, backend)

@@ -11,6 +11,8 @@ const OP = {
   EQUALVERIFY: 0x88,
   SHA256: 0xa8,
   CHECKSIG: 0xac,
+  CHECKSIGVERIFY: 0xad,
+  CHECKLOCKTIMEVERIFY: 0xb1,
   CHECKSEQUENCEVERIFY: 0xb2,
 } as const
 
@@ -66,6 +68,22 @@ export const poisonScript = (hash: Uint8Array, aggregate: Uint8Array): Uint8Arra
   )
 /** The hash in a script that `poisonScript` made. */
 export const poisonHashOf = (script: Uint8Array): Uint8Array => script.slice(POISON_HASH_AT, POISON_HASH_AT + 32)
+
+/** Its owner again from a height on: `<height> CLTV DROP <key> CHECKSIG`. `key`: x-only, 32 bytes. */
+export const cltvScript = (height: number, key: Uint8Array): Uint8Array =>
+  concatBytes(pushNumber(height), Uint8Array.of(OP.CHECKLOCKTIMEVERIFY, OP.DROP, 32), key, Uint8Array.of(OP.CHECKSIG))
+
+/** For a preimage and two signatures: `SIZE 32 EQUALVERIFY SHA256 <hash> EQUALVERIFY <a> CHECKSIGVERIFY <b> CHECKSIG`. */
+export const claimScript = (hash: Uint8Array, a: Uint8Array, b: Uint8Array): Uint8Array =>
+  concatBytes(
+    Uint8Array.of(OP.SIZE, 0x01, 32, OP.EQUALVERIFY, OP.SHA256, 32),
+    hash,
+    Uint8Array.of(OP.EQUALVERIFY, 32),
+    a,
+    Uint8Array.of(OP.CHECKSIGVERIFY, 32),
+    b,
+    Uint8Array.of(OP.CHECKSIG),
+  )
 
 const hashTapLeaf = tagHasher('TapLeaf')
 const hashTapBranch = tagHasher('TapBranch')

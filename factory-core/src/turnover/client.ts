@@ -61,6 +61,7 @@ export const isMoving = (state: ClientState): boolean =>
 
 export function onMoveOffer(step: Builder, context: Context, offer: MoveOffer): void {
   const { state } = step
+  if (state.assist !== undefined) return
   const to = instanceId(hexOf(offer.newInstance))
   if (!isActive(state)) return
   if (target(state, context, to) === undefined) {
@@ -87,7 +88,7 @@ const sourcesOf = (state: Active): readonly string[] => [
 /** What a part is made of depends on what the channels hold. */
 export function onMoveChannels(step: Builder, context: Context, channels: readonly HostChannel[]): void {
   const { state } = step
-  if (!isActive(state) || state.move === undefined || state.move.moved) return
+  if (!isActive(state) || state.move === undefined || state.move.moved || state.assist !== undefined) return
   const sources = sourcesOf(state)
   const old = sources.flatMap((id) => channels.find((c) => c.channelId === id) ?? [])
   // A channel that the node does not tell of may hold something: nothing moves before it does.

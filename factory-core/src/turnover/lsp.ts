@@ -5,6 +5,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { clipText, FactoryError, type MoveKey, type MovePart } from '@ln-factory/tlv'
+import { isGone, isLeaving } from '../assist/state.js'
 import { accepted, clientPosition, participantAt } from '../ceremony/lsp/factory.js'
 import type { LspState } from '../ceremony/lsp/state.js'
 import type { DirectPayment, HostChannel, ReceivedHtlc } from '../host/port.js'
@@ -44,7 +45,7 @@ export const moveOf = (state: LspState, position: number): LspMove | undefined =
 /** Its channel in this factory is empty: nothing is routed over it, and nobody has to be left on its account. */
 export const hasLeft = (state: LspState, position: number): boolean => {
   const stage = moveOf(state, position)?.stage
-  return stage === 'moved' || stage === 'keyless'
+  return stage === 'moved' || stage === 'keyless' || state.assists.some((a) => a.client === position && isGone(a))
 }
 
 /** Takes no HTLC but those of the move. */
@@ -78,7 +79,10 @@ function destination(
   return undefined
 }
 
-const staying = (state: LspState): number[] => state.clients.map((_, i) => i).filter((i) => !hasLeft(state, i))
+const staying = (state: LspState): number[] =>
+  state.clients
+    .map((_, i) => i)
+    .filter((i) => !hasLeft(state, i) && !state.assists.some((a) => a.client === i && isLeaving(a)))
 
 /** On every block and every few seconds while somebody is on the way. */
 export function pollMoves(step: Builder, context: Context): void {

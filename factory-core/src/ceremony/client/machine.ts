@@ -1,4 +1,23 @@
 /** A client's machine: which rule answers which event. */
+import {
+  onAssistBlock,
+  onAssistBroadcast,
+  onAssistConfirmed,
+  onAssistOutput,
+  onAssistPaymentFailed,
+  onAssistTip,
+  onAssistUnconfirmed,
+  resumeAssist,
+} from '../../assist/claim.js'
+import {
+  giveUp as giveUpAssist,
+  onAssistChannels,
+  onAssistConnected,
+  onAssistOffer,
+  onAssistOrder,
+  onAssistRefuse,
+  onAssistSilence,
+} from '../../assist/client.js'
 import { advanceDistribution, onDistributionUnconfirmed, settleWhenDistributed } from '../../exit/distribution.js'
 import { bury } from '../../finality/client.js'
 import { seenByClient, unseenByClient } from '../../sightings/client.js'
@@ -140,8 +159,9 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
       if (event.peer === step.state.lsp) onMessage(step, context, live, event.payload)
       return
     case 'connected':
-      if (event.peer === step.state.lsp) sync(step, context, live)
-      return
+      if (event.peer !== step.state.lsp) return
+      sync(step, context, live)
+      return onAssistConnected(step, context)
     case 'disconnected':
       // An invitation is worth what the connection is: the LSP repeats it on the next one.
       if (event.peer === step.state.lsp && step.state.stage === 'invited') forget(step, 'the LSP is gone')
@@ -167,16 +187,21 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
         })
       else if (event.call.call === 'newScript') abort(step, event.error)
       else if (event.call.call === 'forceClose') onForceCloseFailed(step, event.call.channelId, event.error)
-      else if (event.call.call === 'payDirect') onMovePaymentFailed(step, event.call.payment.hash, event.error)
       else if (event.call.call === 'channels' && step.state.stage === 'closing') onCloseUnchecked(step, event.error)
-      else step.log('warning', `${event.call.call}: ${event.error}`)
+      else if (event.call.call === 'channels' && step.state.assist?.step === 'looking') giveUpAssist(step, event.error)
+      else if (event.call.call === 'payDirect') {
+        onMovePaymentFailed(step, event.call.payment.hash, event.error)
+        onAssistPaymentFailed(step, context, live, event.call.payment, event.error)
+      } else step.log('warning', `${event.call.call}: ${event.error}`)
       return
     case 'confirmed':
       onConfirmed(step, context, live, event.txid, event.height)
+      onAssistConfirmed(step, event.txid, event.height)
       settleWhenDistributed(step, context, live)
       return onCloseConfirmed(step, context, event.txid, event.height)
     case 'unconfirmed':
       onUnconfirmed(step, context, live, event.txid)
+      onAssistUnconfirmed(step, event.txid)
       onDistributionUnconfirmed(step, context, live)
       return onCloseUnconfirmed(step, event.txid)
     case 'spent':
@@ -192,12 +217,18 @@ function onEvent(step: Builder, context: Context, live: ClientLive, event: Event
         step,
         () => onTip(step, context, live, event.height),
         () => advanceDistribution(step, context, live, event.height),
+        () => onAssistSilence(step, context, event.height),
+        () => onAssistTip(step, context, event.height),
         () => onCloseTip(step, context, event.height),
         () => pay(step, context, live),
         () => bury(step, event.height),
       )
     case 'channels':
-      return exitForHtlcs(step, context, live, event.channels, event.height)
+      return eachRule(
+        step,
+        () => exitForHtlcs(step, context, live, event.channels, event.height),
+        () => onAssistBlock(step, context, event.channels, event.height),
+      )
     case 'channelsChanged':
       if (step.state.stage === 'stored' || step.state.sales?.pending?.step === 'checking')
         step.call({ call: 'channels' })
@@ -253,6 +284,10 @@ function onMessage(step: Builder, context: Context, live: ClientLive, payload: P
       return onMoveReady(step, context, payload)
     case 'move_refuse':
       return onMoveRefused(step, payload.index, payload.reason)
+    case 'assist_offer':
+      return onAssistOffer(step, context, payload)
+    case 'assist_refuse':
+      return onAssistRefuse(step, context, payload)
     case 'sync':
       return
     default:
@@ -326,6 +361,8 @@ function onOrder(step: Builder, context: Context, live: ClientLive, order: Opera
       return order.accept ? accept(step) : refuse(step, order.reason)
     case 'exit':
       return startExit(step, context, live)
+    case 'assist':
+      return onAssistOrder(step, context, order)
     case 'abort':
       if (!isForming(state))
         throw new FactoryError('wrong_state', `the factory is ${state.stage} and can't be aborted`, 'Use factory-exit.')
@@ -351,17 +388,20 @@ function onDone(step: Builder, context: Context, live: ClientLive, done: HostDon
       onChannels(step, context, live, done.channels)
       onMoveChannels(step, context, done.channels)
       onSaleChannels(step, context, live, done.channels)
+      onAssistChannels(step, context, done.channels)
       return onCloseChannels(step, context, live, done.channels)
     case 'checkFunding':
       onSaleFundingChecked(step, context, live, done.channelId, done.check)
       onFundingChecked(step, context, live, done.channelId, done.check)
       return watch(step, context, live)
     case 'utxo':
+      onAssistOutput(step, context, done.outpoint, done.output)
       return onFundingOutput(step, context, live, done.output)
     case 'expectPayment':
     case 'payDirect':
       return onMoveDone(step, done)
     case 'broadcast':
+      onAssistBroadcast(step, context, done.txid, done.result)
       return onExitBroadcast(step, context, live, done.txid, done.result)
     default:
       return
@@ -386,6 +426,7 @@ function sync(step: Builder, context: Context, live: ClientLive): void {
 
 /** Memory is gone: what can go on does, what can't is given up, and what must be watched is watched again. */
 function resume(step: Builder, context: Context, live: ClientLive): void {
+  resumeAssist(step, context)
   const { state } = step
   switch (state.stage) {
     case 'invited':

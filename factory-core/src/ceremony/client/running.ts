@@ -1,5 +1,6 @@
 /** From a checked channel to an active factory, and out of it alone, client side. */
 import { FactoryError } from '@ln-factory/tlv'
+import { isPaidOut } from '../../assist/state.js'
 import { bumpOf } from '../../fees/index.js'
 import type { BroadcastResult, HostChannel } from '../../host/port.js'
 import { exitSpends, nextExitStep } from '../../exit/plan.js'
@@ -183,7 +184,7 @@ export function exitForHtlcs(
   height: BlockHeight,
 ): void {
   const { state } = step
-  if (state.stage !== 'active' || state.move?.moved === true) return
+  if (state.stage !== 'active' || state.move?.moved === true || isPaidOut(state.assist)) return
   const due = htlcDue(state, context, live, channels, height)
   if (!due && !isUncovered(state, context, live, channels, height)) return
   const why = due ? 'an HTLC must be settled on chain' : 'our balance is more than the distributions pay'

@@ -1,5 +1,6 @@
 /** What a client remembers of a factory, as it stands in the store. */
 import type { Invite } from '@ln-factory/tlv'
+import type { ClientAssist } from '../../assist/state.js'
 import type { ClientClose, SignedClose } from '../../close/state.js'
 import type { ClientUpdate, Gift, LeafChoice } from '../../update/state.js'
 import type { ClientMove } from '../../turnover/state.js'
@@ -29,6 +30,8 @@ export type ClientEnd =
   | { readonly how: 'distribution'; readonly from: Distributable }
   /** The LSP took the funding back after we had left. `confirmedAt`: of the funding. */
   | { readonly how: 'moved'; readonly confirmedAt: BlockHeight }
+  /** Our claim of the LSP's output (`assist`). */
+  | { readonly how: 'assisted'; readonly confirmedAt: BlockHeight }
 
 /** The stages in which a distribution may confirm, without what all stages share. */
 export type Distributable =
@@ -82,6 +85,8 @@ export interface ClientBase {
   readonly sales?: ClientSales | undefined
   /** What should be impossible, and was seen on chain. */
   readonly alarms: AlarmTexts | undefined
+  /** An exit with the LSP's help, beside whatever the stage is. */
+  readonly assist: ClientAssist | undefined
   readonly notice: string | undefined
   /** To another factory; none in factories that older versions stored. */
   readonly move?: ClientMove | undefined
@@ -94,8 +99,9 @@ export type ClientStageName = ClientStage['stage']
 export const PROPOSAL_ITEM = 'proposal'
 
 export function clientBase(state: ClientState): ClientBase {
-  const { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, alarms, notice, move } = state
-  return { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, alarms, notice, move }
+  const { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, alarms, assist, notice, move } =
+    state
+  return { v, role, instance, lsp, invite, createdAt, seen, leaf, update, gift, sales, alarms, assist, notice, move }
 }
 
 export const joined = (state: Joined): Joined => ({ salt: state.salt, payoutScript: state.payoutScript })

@@ -1,6 +1,25 @@
 /** The LSP's machine: which rule answers which event. */
 import { FactoryError, type Payload } from '@ln-factory/tlv'
 import {
+  dropPreparing,
+  expectsAssistHtlc,
+  lapseOffers,
+  onAssistCallFailed,
+  onAssistDeclined,
+  onAssistFunded,
+  onAssistHtlc,
+  onAssistLooked,
+  onAssistRequest,
+} from '../../assist/lsp.js'
+import {
+  onAssistConfirmed,
+  onAssistLaunchFailed,
+  onAssistSpent,
+  onAssistTip,
+  onAssistUnconfirmed,
+  resumeAssists,
+} from '../../assist/settle.js'
+import {
   onCloseBroadcast,
   onCloseCallFailed,
   onCloseChannels,
@@ -153,6 +172,7 @@ export function createLsp(instance: InstanceId, request: CreateRequest, height: 
     update: undefined,
     giving: [],
     alarms: undefined,
+    assists: [],
     notice: undefined,
   })
   for (const client of step.state.clients) invite(step, client)
@@ -206,7 +226,11 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       onDone(step, context, live, event.done)
       break
     case 'failed':
-      if (event.call.call === 'launch') onLaunchFailed(step, event.error)
+      if (event.call.call === 'launch') {
+        onLaunchFailed(step, event.error)
+        onAssistLaunchFailed(step, event.call.funding.txid, event.error)
+      } else if (event.call.call === 'assistLook' || event.call.call === 'assistFund')
+        onAssistCallFailed(step, event.call.hash, event.error)
       else if (onSaleCallFailed(step, context, live, event.call, new FactoryError(event.code, event.error))) break
       else if (event.call.call === 'cleanUp') step.effect({ do: 'timer', name: 'retry', seconds: 60 })
       else if (event.call.call === 'payDirect') onMovePaymentFailed(step, event.call.payment.hash, event.error)
@@ -219,11 +243,13 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       onConfirmed(step, context, event.txid, event.height)
       onCloseConfirmed(step, context, event.txid, event.height)
       onExitConfirmed(step, context, live, event.txid, event.height)
+      onAssistConfirmed(step, event.txid, event.height)
       break
     case 'unconfirmed':
       onUnconfirmed(step, event.txid)
       onCloseUnconfirmed(step, event.txid)
       onExitUnconfirmed(step, event.txid)
+      onAssistUnconfirmed(step, event.txid)
       break
     case 'tip':
       eachRule(
@@ -234,6 +260,8 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
         () => exitAtDeadline(step, context, live, event.height),
         () => refundInTime(step, live, event.height),
         () => advanceLspExit(step, context, live, event.height),
+        () => lapseOffers(step, event.height),
+        () => onAssistTip(step, context, event.height),
         () => bury(step, event.height),
         () => pollMoves(step, context),
         () => reapWhenEmpty(step, context),
@@ -259,6 +287,7 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
       onInputSpent(step, event.outpoint, event.by, event.height)
       onSharedSpent(step, context, live, event)
       onExitSpent(step, context, live, event.outpoint, event.by, event.height)
+      onAssistSpent(step, event.outpoint, event.by, event.tx)
       break
     case 'unspent':
       onInputUnspent(step, event.outpoint)
@@ -268,11 +297,12 @@ function onEvent(step: Builder, live: LspLive, event: Event, context: Context): 
     case 'channels':
       exitForHtlcs(step, context, live, event.channels, event.height)
       break
-    case 'channelsChanged':
-      break
     case 'htlcReceived':
-      if (paysForSale(step.state, event.htlc)) onSaleHtlc(step, context, live, event.htlc)
+      if (expectsAssistHtlc(step.state, event.htlc)) onAssistHtlc(step, context, event.htlc)
+      else if (paysForSale(step.state, event.htlc)) onSaleHtlc(step, context, live, event.htlc)
       else onMoveHtlc(step, context, event.htlc)
+      break
+    case 'channelsChanged':
       break
   }
 }
@@ -320,6 +350,10 @@ function onMessage(step: Builder, context: Context, live: LspLive, peer: NodeId,
     case 'close_nonce':
     case 'close_partial_signature':
       return onCloseMessage(step, context, live, peer, payload)
+    case 'assist_request':
+      return onAssistRequest(step, context, peer, payload)
+    case 'assist_refuse':
+      return onAssistDeclined(step, peer, payload)
     default:
       return outOfTurn(step, peer, payload.kind)
   }
@@ -409,6 +443,10 @@ function onDone(step: Builder, context: Context, live: LspLive, done: HostDone):
       return onFundingAtResume(step, done.output)
     case 'newScript':
       return onExitScript(step, done.script)
+    case 'assistLook':
+      return onAssistLooked(step, context, done)
+    case 'assistFund':
+      return onAssistFunded(step, context, done)
     case 'broadcast':
       onExitBroadcast(step, done.txid, done.result)
       return onCloseBroadcast(step, done.result)
@@ -419,6 +457,8 @@ function onDone(step: Builder, context: Context, live: LspLive, done: HostDone):
 
 /** Memory is gone: what can go on does, what can't is given up, and what must be watched is watched again. */
 function resume(step: Builder, context: Context, live: LspLive): void {
+  dropPreparing(step)
+  resumeAssists(step, context)
   const { state } = step
   switch (state.stage) {
     case 'inviting':

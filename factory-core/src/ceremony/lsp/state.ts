@@ -1,6 +1,7 @@
 /** What the LSP remembers of a factory, as it stands in the store. */
 import type { ErrorCode } from '@ln-factory/tlv'
 import type { FundingTx } from '../../host/port.js'
+import type { LspAssist } from '../../assist/state.js'
 import type { LspClose, SignedLspClose } from '../../close/state.js'
 import type { Giving, LeafChoice, LspUpdate } from '../../update/state.js'
 import type { LspMove, Rotation } from '../../turnover/state.js'
@@ -136,6 +137,8 @@ export interface LspBase {
   readonly sales?: LspSales | undefined
   /** What should be impossible, and was seen on chain. */
   readonly alarms: AlarmTexts | undefined
+  /** Exits with our help, at most one of each client. */
+  readonly assists: readonly LspAssist[]
   readonly notice: string | undefined
   /** Ordered, and how far it is with each client; none in factories that older versions stored. */
   readonly rotation?: Rotation | undefined
