@@ -56,9 +56,7 @@ export function unpackState(
 ): { readonly state: State; readonly packed: boolean } {
   const found = decodeState(text) as Partial<State> | Partial<Apart> | undefined
   if (found?.role !== role || found.instance !== instance) throw corrupt(instance, 'is not its own')
-  // What older versions did not write.
-  const added = role === 'lsp' ? { assists: [] } : {}
-  if (found.v === WHOLE) return { state: { ...added, ...found } as State, packed: role === 'client' }
+  if (found.v === WHOLE) return { state: completed(found as State), packed: role === 'client' }
   if (found.v !== APART || role !== 'lsp')
     throw new FactoryError('store_version', `factory ${instance} was written by a newer version`)
   const { rest, clients: count } = found as Apart
@@ -66,8 +64,12 @@ export function unpackState(
   if (items.length !== count || items.some(({ key }, i) => key !== keyAt(i)))
     throw corrupt(instance, `has ${items.length} of its ${count} clients`)
   const clients = items.map(({ value }) => decodeState(Buffer.from(value).toString()) as LspState['clients'][number])
-  return { state: { ...added, ...rest, clients } as LspState, packed: true }
+  return { state: completed({ ...rest, clients } as LspState), packed: true }
 }
+
+/** With what older versions did not write. */
+const completed = (state: State): State =>
+  'assists' in state || state.role === 'client' ? state : { ...(state as LspState), assists: [] }
 
 const corrupt = (instance: string, what: string): FactoryError =>
   new FactoryError('store_corrupt', `the stored state of factory ${instance} ${what}`)
