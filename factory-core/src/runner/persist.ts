@@ -69,7 +69,7 @@ export function unpackState(
 
 /** With what older versions did not write. */
 const completed = (state: State): State =>
-  'assists' in state || state.role === 'client' ? state : { ...(state as LspState), assists: [] }
+  state.role === 'lsp' && !Object.hasOwn(state, 'assists') ? { ...state, assists: [] } : state
 
 const corrupt = (instance: string, what: string): FactoryError =>
   new FactoryError('store_corrupt', `the stored state of factory ${instance} ${what}`)
