@@ -43,7 +43,7 @@ import { usualFeerate } from './feerate.js'
 import type { LadderApi } from './ladder-api.js'
 import { lspMachine, type Machine } from './machine.js'
 import { purchaseOf, saleTo } from './sales.js'
-import { describe, exitPlan, phaseOf, summarize } from './views.js'
+import { chainOf, describe, exitPlan, phaseOf, summarize } from './views.js'
 
 /** sat per 1000 vB: below it nothing is relayed. */
 const LEAST_FEERATE = 1000
@@ -199,10 +199,9 @@ export abstract class Operator implements FactoryApi {
   }
 
   bundle(instance: InstanceId): Bundle {
-    return numbered(
-      this.engine.deps.store,
-      bundleOf(this.engine.machine(instance).state, this.engine.context(instance), 0),
-    )
+    const machine = this.engine.machine(instance)
+    const context = this.engine.context(instance)
+    return numbered(this.engine.deps.store, bundleOf(machine.state, context, 0, chainOf(machine, context)))
   }
 
   async economics(instance?: InstanceId): Promise<FactoryEconomics[]> {

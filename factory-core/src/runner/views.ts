@@ -385,3 +385,7 @@ function nextSentence(machine: Machine, { expiry, earlyWarning }: FactorySummary
       return 'Nothing: it is over.'
   }
 }
+
+/** What was signed of the chains below this factory's stocks. */
+export const chainOf = (machine: Machine, context: Context): readonly Spend[] =>
+  machine.role === 'lsp' ? soldSpends(machine, context) : boughtSpends(machine, context)

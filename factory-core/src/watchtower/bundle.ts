@@ -5,6 +5,7 @@ import type { ClientState, LspState } from '../ceremony/index.js'
 import type { Context } from '../machine/index.js'
 import { FINAL_DEPTH, isFinal } from '../finality/depth.js'
 import { decodeTx } from '../tree/decode.js'
+import type { Spend } from '../tree/types.js'
 import { blockHeight, type Txid } from '../units/index.js'
 import type { FactoryStore } from '../store/port.js'
 import { encodeResponses, type Bundle, type Response } from './format.js'
@@ -14,7 +15,12 @@ import { responsesOf } from './responses.js'
 const AFTER_EXPIRY = 2016
 
 /** @param sequence greater than in any bundle of this factory before, when something in it has changed */
-export function bundleOf(state: LspState | ClientState, context: Context, sequence: number): Bundle {
+export function bundleOf(
+  state: LspState | ClientState,
+  context: Context,
+  sequence: number,
+  sold: readonly Spend[],
+): Bundle {
   const { height } = context
   const expiry = state.role === 'lsp' ? state.expiry : state.invite.expiry
   const isBuried = (id: Txid): boolean => {
@@ -27,7 +33,7 @@ export function bundleOf(state: LspState | ClientState, context: Context, sequen
     // What was seen further back is told below, and what was not seen is not there.
     since: blockHeight(Math.max(0, state.createdAt, height - FINAL_DEPTH)),
     until: blockHeight(Math.max(expiry, height) + AFTER_EXPIRY),
-    responses: responsesOf(state, context).flatMap((response) => withoutBuried(response, isBuried)),
+    responses: responsesOf(state, context, sold).flatMap((response) => withoutBuried(response, isBuried)),
   }
 }
 

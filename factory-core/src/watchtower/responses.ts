@@ -83,12 +83,34 @@ const close: Source = ({ item }) => {
     : [{ id: 'close', trigger: { when: 'height', height: blockHeight(0) }, transactions: [raw] }]
 }
 
-const SOURCES: readonly Source[] = [close, latestStates, distributions, paths]
+/** Liquidity that was sold: once its leaf is on chain, before the LSP's branch of the stock opens. */
+const sales: Source = ({ spends, finished }) => {
+  const links = spends.filter((s) => s.role === 'chain')
+  const made = new Set(links.map((s) => s.tx.txid))
+  return links.flatMap((first) => {
+    if (made.has(first.prevout.outpoint.txid)) return []
+    const chain = withDescendants(first, links).map(finished)
+    if (chain.includes(undefined)) return []
+    const trigger = { when: 'confirmed', txid: first.prevout.outpoint.txid } as const
+    return [{ id: first.id, trigger, transactions: chain as Uint8Array[] }]
+  })
+}
 
-/** Empty while nothing can be on chain, and when it is over for good. */
-export function responsesOf(state: LspState | ClientState, context: Context): readonly Response[] {
+const SOURCES: readonly Source[] = [close, latestStates, sales, distributions, paths]
+
+/**
+ * Empty while nothing can be on chain, and when it is over for good.
+ * @param sold what was signed of chains below stocks, parents before children
+ */
+export function responsesOf(
+  state: LspState | ClientState,
+  context: Context,
+  sold: readonly Spend[],
+): readonly Response[] {
   const known = knownOf(state, context)
-  return known === undefined ? [] : SOURCES.flatMap((source) => source(known))
+  if (known === undefined) return []
+  const all = { ...known, spends: [...known.spends, ...sold] }
+  return SOURCES.flatMap((source) => source(all))
 }
 
 function knownOf(state: LspState | ClientState, context: Context): Known | undefined {
