@@ -7,7 +7,7 @@ import { FactoryNetwork, satOfBtc, until, type Lightningd, type ListedFactory } 
 import { describeWithLightningd } from './gate.js'
 
 const ROTATIONS = Number(process.env['LN_FACTORY_ROTATIONS'] ?? 4)
-const LIFETIME = 500
+const LIFETIME = 300
 const CAPACITY = 1_000_000
 /** Satoshi of the LSP's wallet. */
 const FUNDS = 60_000_000

@@ -114,11 +114,18 @@ describe('invariant 6: no HTLC in a channel that no confirmed factory backs', ()
     const empty = net.world.chain
     // Blocks without the funding, more than before.
     const kept = new Set(empty.accepted)
+    const host = net.host(net.lsp)
+    const broadcast = host.fundingBroadcast.bind(host)
+    // The LSP sends it again for as long as it is in no block; now nobody takes it.
+    host.fundingBroadcast = () => Promise.reject(new Error('not now'))
     empty.reorg(1, () => false)
     await net.world.mine(4)
     expect(kept.size).toBeGreaterThan(0)
     expect(gates(net)).toEqual(['shut', 'shut'])
     expect(decisions(net)).toEqual(['fail', 'fail'])
+    host.fundingBroadcast = broadcast
+    await net.world.mine(3)
+    expect(gates(net)).toEqual(['open', 'open'])
   })
 
   it('shut while closing and while exiting', async () => {
