@@ -20,7 +20,7 @@ describeWithLightningd('a ladder of factories on stock nodes', () => {
   let all: readonly Lightningd[]
   let first: string
 
-  const call = <T>(node: Lightningd, method: string, params: object = {}): Promise<T> =>
+  const call = <T>(node: Lightningd, method: string, params: Record<string, unknown> = {}): Promise<T> =>
     node.call(method, params) as Promise<unknown> as Promise<T>
   const factories = async (node: Lightningd): Promise<ListedFactory[]> =>
     (await call<{ factories: ListedFactory[] }>(node, 'factory-list')).factories

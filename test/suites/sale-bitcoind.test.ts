@@ -5,10 +5,10 @@ import {
   finalize,
   finalizeStockSweep,
   stocksIn,
-} from '../../factory-core/src/tree/index.js'
-import type { Spend, TreeParams } from '../../factory-core/src/tree/index.js'
-import { signSchnorr } from '../../factory-core/src/signing/index.js'
-import { blocks, sat } from '../../factory-core/src/units/index.js'
+} from '@ln-factory/core/tree'
+import type { Spend, TreeParams } from '@ln-factory/core/tree'
+import { signSchnorr } from '@ln-factory/core/signing'
+import { blocks, sat } from '@ln-factory/core/units'
 import { bytesToHex, concatBytes, randomBytes } from '@noble/hashes/utils.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Bitcoind, satOfBtc } from '../src/network/index.js'

@@ -1,4 +1,4 @@
-import { signSchnorr } from '../../factory-core/src/signing/index.js'
+import { signSchnorr } from '@ln-factory/core/signing'
 import {
   buildClose,
   buildStockSweep,
@@ -6,9 +6,9 @@ import {
   defaultParams,
   finalize,
   finalizeStockSweep,
-} from '../../factory-core/src/tree/index.js'
-import type { Spend, TreeParams } from '../../factory-core/src/tree/index.js'
-import { blocks, participantIndex, sat } from '../../factory-core/src/units/index.js'
+} from '@ln-factory/core/tree'
+import type { Spend, TreeParams } from '@ln-factory/core/tree'
+import { blocks, participantIndex, sat } from '@ln-factory/core/units'
 import { bytesToHex, concatBytes, randomBytes } from '@noble/hashes/utils.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { Bitcoind, satOfBtc } from '../src/network/index.js'

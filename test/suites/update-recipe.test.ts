@@ -3,10 +3,10 @@
  * next state's outpoints, the balances paid over them while they are worth nothing, then the signatures, then the old channels
  * given away. docs/decisions.md says why, docs/security.md what each side can do after each step.
  */
-import { poisonHash } from '../../factory-core/src/signing/index.js'
-import { buildLeafState, defaultParams, finalize } from '../../factory-core/src/tree/index.js'
-import type { LeafState, Spend, TreeParams, TxOutput } from '../../factory-core/src/tree/index.js'
-import { blocks, msat, sat } from '../../factory-core/src/units/index.js'
+import { poisonHash } from '@ln-factory/core/signing'
+import { buildLeafState, defaultParams, finalize } from '@ln-factory/core/tree'
+import type { LeafState, Spend, TreeParams, TxOutput } from '@ln-factory/core/tree'
+import { blocks, msat, sat } from '@ln-factory/core/units'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { channelOf, Network, until, type Lightningd } from '../src/network/index.js'

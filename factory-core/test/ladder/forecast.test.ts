@@ -7,7 +7,7 @@ import {
   dyingHeight,
   exitHeight,
   settleBlocks,
-} from '@ln-factory/core/ladder'
+} from '../../src/ladder/index.js'
 import { describe, expect, it } from 'vitest'
 import { client, config, PAID, World } from './world.js'
 

@@ -6,8 +6,8 @@ import {
   slotAt,
   type LadderConfig,
   type Presence,
-} from '@ln-factory/core/ladder'
-import { blockHeight, blocks, sat, type NodeId } from '@ln-factory/core/units'
+} from '../../src/ladder/index.js'
+import { blockHeight, blocks, sat, type NodeId } from '../../src/units/index.js'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { checkLook, client, config, PAID, World, type Outcome } from './world.js'

@@ -22,8 +22,8 @@ import {
   type Presence,
   type Resident,
   type Waiting,
-} from '@ln-factory/core/ladder'
-import { earlyWarning } from '@ln-factory/core/tree'
+} from '../../src/ladder/index.js'
+import { earlyWarning } from '../../src/tree/index.js'
 import {
   blockHeight,
   blocks,
@@ -33,7 +33,7 @@ import {
   sat,
   type InstanceId,
   type NodeId,
-} from '@ln-factory/core/units'
+} from '../../src/units/index.js'
 
 export const client = (n: number): NodeId => nodeId(`02${n.toString(16).padStart(64, '0')}`)
 

@@ -5,7 +5,7 @@ import { HostRpcError } from '../../src/rpc/errors.js'
 import type { OwnChannel } from '../../src/pay/channels.js'
 import { invoice } from '../../src/pay/index.js'
 import { planReceive } from '../../src/pay/receiving.js'
-import { config, FakeApi } from '../commands/fakes.js'
+import { backups, config, FakeApi } from '../commands/fakes.js'
 import { gate, HEIGHT, PEER, W } from './node.js'
 
 const channel = (receivable: number, change: Partial<OwnChannel> = {}): OwnChannel => ({
@@ -144,6 +144,7 @@ function invoicing(decoded: object, expiry = 6000): Node {
         {
           api,
           config,
+          backups,
           rpc: {
             call: (method, given) => {
               calls.push({ method, params: given as Record<string, unknown> })

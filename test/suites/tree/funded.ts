@@ -1,8 +1,8 @@
 /** A factory of real transactions without nodes: everyone's keys in one hand, the funding on chain. */
-import { aggregateNonces, generateNonce, openSession, SecretKey } from '../../../factory-core/src/signing/index.js'
-import { buildTree, FactoryKeys, fundingScript, planTree } from '../../../factory-core/src/tree/index.js'
-import type { FactoryTree, Spend, TreeParams, TxOutput } from '../../../factory-core/src/tree/index.js'
-import { blockHeight, sat, txid } from '../../../factory-core/src/units/index.js'
+import { aggregateNonces, generateNonce, openSession, SecretKey } from '@ln-factory/core/signing'
+import { buildTree, FactoryKeys, fundingScript, planTree } from '@ln-factory/core/tree'
+import type { FactoryTree, Spend, TreeParams, TxOutput } from '@ln-factory/core/tree'
+import { blockHeight, sat, txid } from '@ln-factory/core/units'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes, randomBytes, utf8ToBytes } from '@noble/hashes/utils.js'
 import { Address, TEST_NETWORK } from '@scure/btc-signer'
