@@ -4,6 +4,7 @@ import { storedProposal } from '../ceremony/client/path.js'
 import { livePath } from '../ceremony/client/running.js'
 import type { ClientState, Joined } from '../ceremony/client/state.js'
 import { chainSpends } from '../liquidity/client/exit.js'
+import { keyIsGiven } from '../turnover/client.js'
 import type { Context, Event, StepBuilder } from '../machine/index.js'
 import type { ClientPath } from '../tree/types.js'
 import { participantIndex, type OutPoint } from '../units/index.js'
@@ -28,6 +29,7 @@ function knowledge(state: OnChain, path: ClientPath, context: Context): Knowledg
     close,
     channels: [path.channel.outpoint],
     leaving: new Set(leaving ? [self] : []),
+    handedOver: keyIsGiven(state),
   }
 }
 

@@ -30,6 +30,7 @@ function knowledge(state: LspState, tree: LiveTree): Knowledge {
     close: close?.txid,
     channels: channelsOf(state, tree),
     leaving: new Set((state.exit?.clients ?? []).map(participantAt)),
+    handedOver: false,
   }
 }
 

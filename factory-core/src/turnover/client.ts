@@ -15,6 +15,7 @@ import { fromWire } from '../ceremony/terms.js'
 import type { HostChannel, ReceivedHtlc } from '../host/port.js'
 import { incorrectPaymentDetails, latestExpiry, minFinalDelta } from '../htlc/index.js'
 import { idBytes, type Context, type HostDone, type StepBuilder } from '../machine/index.js'
+import { sightingOf } from '../sightings/record.js'
 import { warningAt } from '../liquidity/chain.js'
 import { boughtAs } from '../liquidity/gate.js'
 import { handOver, handoverHash } from '../signing/index.js'
@@ -54,6 +55,10 @@ const isActive = (state: ClientState): state is Active => state.stage === 'activ
 
 /** Nothing of ours is in this factory any more: neither its exits nor its distributions are ours to publish. */
 export const hasMoved = (state: ClientState): boolean => state.move?.moved === true
+
+/** Our factory key has left, and may be the LSP's. */
+export const keyIsGiven = (state: ClientState): boolean =>
+  hasMoved(state) || (state.move?.part?.last === true && state.move.part.received) || state.assist?.step === 'claiming'
 
 /** While a part is under way, and after all of them, the old channel takes no other HTLC. */
 export const isMoving = (state: ClientState): boolean =>
@@ -161,7 +166,9 @@ export function onMoveDone(step: Builder, done: HostDone): void {
     step.to({ ...state, move: { ...move, part: { ...part, secretOut: done.secret } } })
     sendPart(step, part, done.secret)
   }
-  if (done.call === 'payDirect' && done.payment.hash === part.hash) setPart(step, state, move, { ...part, paid: true })
+  // Asked for more than once, it is told more than once.
+  if (done.call === 'payDirect' && done.payment.hash === part.hash && !part.paid)
+    setPart(step, state, move, { ...part, paid: true })
 }
 
 /** The LSP holds what we pay until it has paid us. */
@@ -315,7 +322,11 @@ export function resumeMove(step: Builder, context: Context): void {
 export function watchMoved(step: Builder, context: Context, live: ClientLive): void {
   const { state } = step
   if ((!isActive(state) && state.stage !== 'settled') || !hasMoved(state)) return
-  step.effect({ do: 'watchOutpoint', outpoint: fundingOf(livePath(state, context, live)), since: state.createdAt })
+  const outpoint = fundingOf(livePath(state, context, live))
+  step.effect({ do: 'watchOutpoint', outpoint, since: state.createdAt })
+  // It may have gone before we knew that we have left: that was told once.
+  const seen = sightingOf(outpoint, context.item)
+  if (seen !== undefined) onMovedSpent(step, context, live, outpoint, seen.height)
 }
 
 export function onMovedSpent(

@@ -105,6 +105,8 @@ const peerAt = (state: LspState, position: number): NodeId => {
 
 export function onMoveChannels(step: Builder, context: Context, channels: readonly HostChannel[]): void {
   if (!isActive(step.state) || step.state.rotation === undefined) return
+  // The host pays a hash once; what it was never asked for, because we died, it is asked for now.
+  payRests(step, context)
   for (const position of staying(step.state)) {
     const { state } = step
     if (!isActive(state) || !context.connected(peerAt(state, position))) continue
@@ -112,7 +114,7 @@ export function onMoveChannels(step: Builder, context: Context, channels: readon
     if (goal === undefined) continue
     const move = moveOf(state, position)
     if (move?.part?.step === 'asked') answerPart(step, context, state, move, move.part, channels)
-    else offer(step, state, position, goal, channels)
+    else if (move?.part === undefined || move.part.step === 'ready') offer(step, state, position, goal, channels)
   }
 }
 

@@ -18,6 +18,8 @@ export type Sight =
   | 'poison'
   | 'distribution'
   | 'cooperative close'
+  /** By the LSP, with the key that we handed over when we left. */
+  | 'after we left'
   /** The LSP takes a stock back after its CSV. */
   | 'stock sweep'
   /** A channel is closed on chain: commitment or mutual close, the host's business. */
@@ -42,6 +44,8 @@ export interface Knowledge {
   readonly channels: readonly OutPoint[]
   /** Whose leaving this node has a hand in: its own, or for the LSP those of clients it publishes for. */
   readonly leaving: ReadonlySet<ParticipantIndex>
+  /** Our key is the LSP's: what we have not signed may be signed all the same, and takes nothing of ours. */
+  readonly handedOver: boolean
 }
 
 /** @param by the transaction that spends `outpoint` in a block */
@@ -56,6 +60,7 @@ export function classify(known: Knowledge, outpoint: OutPoint, by: DecodedTx): C
   const isStock = siblings.some((s) => s.role === 'poison')
   const leafScript = by.inputs.find((i) => outPointKey(i.outpoint) === key)?.witness[1]
   if (isStock && leafScript !== undefined && csvKeyOf(leafScript) !== undefined) return plain('stock sweep')
+  if (known.handedOver) return plain('after we left')
   // A stock holds nobody's balance; anything else that we have not signed takes the channels below along.
   return { sight: 'unknown', id: undefined, alarm: !isStock }
 }

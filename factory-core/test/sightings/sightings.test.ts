@@ -141,6 +141,7 @@ describe('classify', () => {
       close: undefined,
       channels: [],
       leaving: new Set(),
+      handedOver: false,
     }
     const tx = decodeTx(leaf.tx.bytes)
     expect(classify(base, leaf.prevout.outpoint, tx)).toMatchObject({ sight: "another's exit", alarm: false })

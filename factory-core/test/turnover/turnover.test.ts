@@ -36,6 +36,8 @@ describe.each(Array.from({ length: seeds }, (_, i) => i + 1))('a rotation, order
     await turned.net.converge()
     await turned.net.world.mine(3)
     await expectMoved(turned, balances)
+    // The funding was spent with a key that its owner handed over: nobody is alarmed.
+    for (const id of turned.net.all) expect((await turned.net.show(id, turned.old))?.alarm).toBeUndefined()
   })
 
   it('takes several parts when the LSP can’t pay a balance at once', async () => {
