@@ -233,7 +233,7 @@ describeWithLightningd('errors that an operator meets', () => {
         code: CODES.policy_refused,
         message: expect.stringMatching(/not this month/) as string,
       })
-      expect(await undecided.call('factory-join')).toEqual({ invitations: [] })
+      expect(await undecided.call('factory-join')).toMatchObject({ invitations: [] })
       // What was refused is not kept.
       await refused(undecided, 'factory-join', { instance_id }, 'unknown_instance', instance_id)
       expect(await factories(undecided)).toEqual([])

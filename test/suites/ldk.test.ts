@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { CreateResult } from '@ln-factory/core/runner'
+import { REORG_DEPTH } from '@ln-factory/core/watch'
 import { until } from '../src/network/index.js'
 import { describeWithBitcoind } from './gate.js'
 import { fundWallet, LdkNetwork, type LdkFactoryNode } from '../src/embedded/index.js'
@@ -106,6 +107,8 @@ describeWithBitcoind('a factory on LDK, without any Lightning daemon', () => {
       expect(await client.walletSats()).toBe((before[i] ?? 0n) + (balances[i] ?? 0n) / 1000n)
     const paid = balances.reduce((sum, m) => sum + m / 1000n, 0n)
     expect(paid + closed.ours + closed.fee).toBe(factory.fundingAmount)
+    // Kept until no reorganisation that is followed can take the close back.
+    await net.mine(REORG_DEPTH)
     await until(async () => (await net.lsp.host.channels()).length === 0, { what: 'the channels to be gone' })
   })
 })

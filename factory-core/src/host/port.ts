@@ -299,8 +299,11 @@ export interface HtlcEvent {
 
 /** `failure` is a BOLT 4 failure message in hex (code first), `reason` goes to the log. */
 export type HtlcDecision =
-  /** `forwardTo`: over this channel to the same peer instead; only where the host can (`choosesForwardingChannel`). */
-  | { readonly kind: 'continue'; readonly forwardTo?: string }
+  /**
+   * `forwardTo`: not over the channel that the host took, but over one of these to the same peer; only where the host can
+   * (`choosesForwardingChannel`). It takes the one that the payer named, else the first, of those that can carry the amount now.
+   */
+  | { readonly kind: 'continue'; readonly forwardTo?: readonly string[] }
   | { readonly kind: 'fail'; readonly failure: string; readonly reason: string }
 
 /** An HTLC that pays us, alone or as the last hop of a route. */

@@ -5,7 +5,7 @@ import { fromWire } from '../ceremony/terms.js'
 import { boughtAs, soldAs } from '../liquidity/gate.js'
 import { warningAt } from '../liquidity/chain.js'
 import { blockHeight, type NodeId } from '../units/index.js'
-import { clientIsMoving, lspIsMoving } from '../turnover/index.js'
+import { clientChannels, clientIsMoving, lspIsMoving } from '../turnover/index.js'
 import type { GatedChannel } from './api.js'
 import type { Machine } from './machine.js'
 
@@ -24,13 +24,13 @@ const holds = (machine: Machine, channelId: string): boolean =>
 /** Of an LSP: the other factory channels with the client whose channel this is, those of the youngest factory first. */
 export function channelsBeside(machines: Iterable<Machine>, channelId: string): string[] {
   const ours = [...machines].flatMap((m) => (m.role === 'lsp' ? [m.state] : []))
-  const client = ours.flatMap((s) => s.clients).find((c) => c.channelId === channelId)?.id
-  if (client === undefined) return []
+  const owner = ours.flatMap((s) => s.clients.filter((_, i) => clientChannels(s, i).includes(channelId)))[0]?.id
+  if (owner === undefined) return []
   return ours
     .filter((s) => s.stage === 'active')
     .sort((a, b) => b.expiry - a.expiry)
-    .flatMap((s) => s.clients.filter((c) => c.id === client))
-    .flatMap((c) => (c.channelId === undefined || c.channelId === channelId ? [] : [c.channelId]))
+    .flatMap((s) => s.clients.flatMap((c, i) => (c.id === owner ? clientChannels(s, i) : [])))
+    .filter((id) => id !== channelId)
 }
 
 /** For a channel that may be one of this machine's, and is not known to be. */

@@ -124,10 +124,10 @@ export class FactoryNode extends Operator implements HostHandlers {
     if (decision.kind === 'continue' || event.outChannelId === undefined) return decision
     if (!this.engine.deps.host.caps.choosesForwardingChannel) return decision
     // The host took one of several channels with this client, and not one that may carry it.
-    for (const other of channelsBeside(this.engine.machines.values(), event.outChannelId))
-      if (this.#decide({ ...event, outChannelId: other }).kind === 'continue')
-        return { kind: 'continue', forwardTo: other }
-    return decision
+    const forwardTo = channelsBeside(this.engine.machines.values(), event.outChannelId).filter(
+      (other) => this.#decide({ ...event, outChannelId: other }).kind === 'continue',
+    )
+    return forwardTo.length === 0 ? decision : { kind: 'continue', forwardTo }
   }
 
   #decide(event: HtlcEvent): HtlcDecision {

@@ -27,7 +27,7 @@ const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const isActive = (state: LspState): state is Active => state.stage === 'active'
 
 /** A client's channels in this factory: the first one, and those that it bought. */
-const channelsOf = (state: LspState, position: number): readonly string[] => [
+export const clientChannels = (state: LspState, position: number): readonly string[] => [
   ...(state.sales?.signed ?? []).flatMap((s) => (s.buyer === participantAt(position) ? [s.channelId] : [])),
   ...(state.clients[position]?.channelId === undefined ? [] : [state.clients[position].channelId]),
 ]
@@ -37,7 +37,7 @@ const warningOf = (state: LspState, channelId: string): Blocks =>
   warningAt(state.earlyWarning, state.params.confirmationMargin, soldAs(state, channelId)?.depth ?? 0)
 
 const moveOver = (state: LspState, channelId: string): LspMove | undefined =>
-  state.moves?.find((m) => channelsOf(state, m.position).includes(channelId))
+  state.moves?.find((m) => clientChannels(state, m.position).includes(channelId))
 
 export const moveOf = (state: LspState, position: number): LspMove | undefined =>
   state.moves?.find((m) => m.position === position)
@@ -200,7 +200,7 @@ function answerPart(
   channels: readonly HostChannel[],
 ): void {
   const peer = peerAt(state, move.position)
-  const ids = channelsOf(state, move.position)
+  const ids = clientChannels(state, move.position)
   const old = ids.flatMap((id) => channels.find((c) => c.channelId === id) ?? [])
   const refuse = (reason: string): void => {
     setMove(step, move.position, { part: undefined })

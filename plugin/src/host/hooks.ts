@@ -114,7 +114,12 @@ export function wireHooks(plugin: FactoryPlugin, ready: Promise<Wiring>): void {
         height: blockHeight(htlc.cltv_expiry - htlc.cltv_expiry_relative),
       })
       if (decision.kind === 'continue')
-        return decision.forwardTo === undefined ? CONTINUE : { ...CONTINUE, forward_to: decision.forwardTo }
+        return decision.forwardTo === undefined
+          ? CONTINUE
+          : {
+              ...CONTINUE,
+              forward_to: await choose(host, decision.forwardTo, onion.short_channel_id, onion.forward_msat ?? 0),
+            }
       plugin.log(`HTLC on ${htlc.short_channel_id} refused: ${decision.reason}`, 'info')
       return { result: 'fail', failure_message: decision.failure }
     },
@@ -148,6 +153,20 @@ const bindingOf = ({ channel_in_factory: bound }: Open): OpenRequest['binding'] 
     instance: bound.factory_instance_id,
     earlyWarning: bound.factory_early_warning_time,
   }
+
+/** The channel that the payer named, else the first, of those that can carry the amount now; the first when none can. */
+async function choose(
+  host: ClnHost,
+  candidates: readonly string[],
+  named: string | undefined,
+  amount: number,
+): Promise<string | undefined> {
+  const channels = await host.channels()
+  const wanted = named === undefined ? undefined : await host.index.byShortId(named)
+  const order = [...candidates].sort((a, b) => Number(b === wanted) - Number(a === wanted))
+  const fits = (id: string): boolean => channels.some((c) => c.channelId === id && c.spendable >= amount)
+  return order.find(fits) ?? order[0]
+}
 
 function answerOpen(decision: OpenDecision, flaw: string | undefined): object {
   switch (decision.kind) {

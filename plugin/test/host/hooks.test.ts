@@ -197,13 +197,32 @@ describe('the htlc_accepted hook', () => {
     expect(rpc.count('listpeerchannels')).toBe(1)
   })
 
-  it('sends a forward over the channel that the core names', async () => {
-    const { up, hook } = wired({ htlc: () => ({ kind: 'continue', forwardTo: 'ee'.repeat(32) }) })
-    await up()
-    expect(await hook('htlc_accepted', htlc({ forward_to: OUT }, { short_channel_id: '7x7x7' }))).toEqual({
-      result: 'continue',
-      forward_to: 'ee'.repeat(32),
+  it('sends a forward over the channel that the payer named, or the first that can carry it', async () => {
+    const [A, B, C] = ['ee'.repeat(32), 'ef'.repeat(32), 'f0'.repeat(32)]
+    const rpc = lightningd()
+    rpc.answers['listpeerchannels'] = () => ({
+      channels: [
+        channel,
+        ...[A, B, C].map((channel_id, i) => ({
+          ...channel,
+          channel_id,
+          short_channel_id: undefined,
+          alias: { local: `${i}x0x0` },
+          funding_txid: 'ab'.repeat(32),
+          funding_outnum: i,
+          total_msat: 1_000_000,
+          to_us_msat: 500_000,
+          spendable_msat: i === 0 ? 999 : 400_000,
+        })),
+      ],
     })
+    const { up, hook } = wired({ htlc: () => ({ kind: 'continue', forwardTo: [A, B, C] }) }, rpc)
+    await up()
+    const forward = (named: string) =>
+      hook('htlc_accepted', htlc({ forward_to: OUT }, { short_channel_id: named, forward_msat: 1000 }))
+    expect(await forward('2x0x0')).toEqual({ result: 'continue', forward_to: C })
+    expect(await forward('0x0x0')).toEqual({ result: 'continue', forward_to: B })
+    expect(await forward('7x7x7')).toEqual({ result: 'continue', forward_to: B })
   })
 
   it('fails what the core refuses, in its words', async () => {
