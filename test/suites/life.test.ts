@@ -179,8 +179,6 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
     await leaver.call('factory-exit', [home(leaver).id])
     await net.lsp.call('factory-show', [lostHome.id])
     await stop(lost)
-    const expiry = (await listed(net.lsp)).map((f) => f.expiry).reduce((a, b) => Math.max(a, b))
-    const height = await net.network.bitcoind.height()
     // The LSP leaves whoever is still there by itself, W and a margin before the expiry.
     const open = ladder.filter((f) => f !== lostHome && f !== home(leaver))
     for (const f of open) {
@@ -188,7 +186,18 @@ describeWithLightningd(`a life of ${ROTATIONS} rotations`, () => {
       await net.network.mine(1)
       await net.inPhase(f.id, 'closed', [net.lsp])
     }
-    for (let at = height; at < expiry; at += 25) await net.network.mine(25)
+    const { expiry, early_warning } = await net.show(net.lsp, lostHome.id)
+    const height = await net.network.bitcoind.height()
+    await net.network.mine(expiry - 2 * early_warning - height)
+    // Block by block: each level of the tree has to confirm before the next is sent, all of it before the expiry.
+    for (let i = 0; i < 2 * early_warning; i++) await net.network.mine(1)
+    await until(
+      async () => {
+        await net.network.mine(2)
+        return (await net.factory(net.lsp, lostHome.id))?.phase === 'exited'
+      },
+      { what: 'the LSP to have left, with its stocks' },
+    )
     await lost.start()
     await net.network.synced()
     for (const node of net.clients) {

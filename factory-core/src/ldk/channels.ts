@@ -116,3 +116,8 @@ export function incoming(
       })),
   )
 }
+
+/** What LDK's router knows the channel by, as our end. */
+export function scidsOf(c: ldk.ChannelDetails): bigint[] {
+  return [someU64(c.get_short_channel_id()), someU64(c.get_outbound_scid_alias())].flatMap((scid) => scid ?? [])
+}

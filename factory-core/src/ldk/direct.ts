@@ -8,8 +8,8 @@ import { FactoryError } from '@ln-factory/tlv'
 import type { DirectPayment, DirectPayments, HeldDecision, HostHandlers, ReceivedHtlc } from '../host/port.js'
 import { msat, type Msat } from '../units/index.js'
 import { words } from './bitcoind.js'
-import { incoming } from './channels.js'
-import { channelIdOf, keyBytes, someU64 } from './convert.js'
+import { incoming, scidsOf } from './channels.js'
+import { channelIdOf, keyBytes } from './convert.js'
 import type { LdkNode } from './node.js'
 
 const EXPECTED = 'expected:'
@@ -75,7 +75,7 @@ export class LdkDirectPayments implements DirectPayments {
     await Promise.resolve()
     const { hash } = payment
     const entry = this.sent.get(hash)
-    if (entry?.[0] === PAID) return entry.slice(1)
+    if (entry?.[0] === PAID) return Uint8Array.from(entry.subarray(1))
     const before = this.waiting.get(hash)
     if (before !== undefined) return before
     if (entry === undefined) this.send(payment)
@@ -210,10 +210,6 @@ export class LdkDirectPayments implements DirectPayments {
     else this.sent.set(hash, entry)
     this.node.set(SENT + hash, entry)
   }
-}
-
-function scidsOf(c: ldk.ChannelDetails): bigint[] {
-  return [someU64(c.get_short_channel_id()), someU64(c.get_outbound_scid_alias())].flatMap((scid) => scid ?? [])
 }
 
 /** @throws FactoryError `bad_parameter`: other lengths would be the end of the process */

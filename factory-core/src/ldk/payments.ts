@@ -6,7 +6,7 @@ import { FORWARD_BLOCKS, finalCltvDelta, minForwardDelta } from '../htlc/index.j
 import type { HostHandlers } from '../host/port.js'
 import type { GatedChannel } from '../runner/api.js'
 import { blockHeight, blocks, msat, nodeId, type Blocks, type Msat } from '../units/index.js'
-import { channelAt, incoming } from './channels.js'
+import { channelAt, incoming, scidsOf } from './channels.js'
 import { channelIdOf, nodeIdOf, present, someU64, u16, u32, u64 } from './convert.js'
 import type { Refused } from './gate.js'
 import { encodeInvoice, type RouteHint } from './invoice.js'
@@ -84,6 +84,11 @@ export class Payments {
     const payment = route.get_payment_params()
     payment.set_max_total_cltv_expiry_delta(MAX_CLTV)
     this.giveTime(payment, gates)
+    // A channel that is shut (its factory closed, or left) is in the node until that is final: LDK must not choose it.
+    const shut = this.node.manager
+      .list_usable_channels()
+      .filter((c) => gates(channelIdOf(c.get_channel_id()))?.gate === 'shut')
+    payment.set_previously_failed_channels(shut.flatMap(scidsOf))
     route.set_payment_params(payment)
     const key = hex.encode(hash)
     return new Promise((resolve, reject) => {
