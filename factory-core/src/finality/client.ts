@@ -1,6 +1,6 @@
 /** The end of a factory on chain, client side: taken for one at once, believed when it is buried, given up when it is reorganised. */
 import { isClaiming } from '../assist/state.js'
-import type { StepBuilder } from '../machine/index.js'
+import type { Context, StepBuilder } from '../machine/index.js'
 import { clientBase, joined, type ClientEnd, type ClientState, type Joined } from '../ceremony/client/state.js'
 import type { BlockHeight } from '../units/index.js'
 import { FINAL_DEPTH, isFinal } from './depth.js'
@@ -61,4 +61,12 @@ export function bury(step: Builder, tip: BlockHeight): void {
   // Of an exit the host sees the end itself.
   if (how === 'exit') return
   for (const id of [channelId, ...boughtChannels(state)]) step.call({ call: 'drop', peer: state.lsp, channelId: id })
+}
+
+/** As at the LSP: where the node would pay over it. */
+export function dropWhereInTheWay(step: Builder, context: Context): void {
+  const { state } = step
+  if (context.choosesForwardingChannel || state.stage !== 'settled') return
+  if (state.how === 'cooperative' || state.how === 'moved')
+    step.call({ call: 'drop', peer: state.lsp, channelId: state.channelId })
 }

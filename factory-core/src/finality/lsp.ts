@@ -1,6 +1,6 @@
 /** The end of a factory on chain, LSP side: taken for one at once, believed when it is buried, given up when it is reorganised. */
 import { isBound } from '../assist/state.js'
-import type { StepBuilder } from '../machine/index.js'
+import type { Context, StepBuilder } from '../machine/index.js'
 import { base } from '../ceremony/lsp/abort.js'
 import type { Funded, LspEnd, LspState } from '../ceremony/lsp/state.js'
 import { soldChannels } from '../liquidity/lsp/sales.js'
@@ -57,4 +57,15 @@ export function bury(step: Builder, tip: BlockHeight): void {
   } else step.to({ ...base(state), stage: 'exited', funding })
   step.log('state', `final: ended at height ${state.height}`)
   step.effect({ do: 'unwatch' })
+}
+
+/**
+ * A host that takes any channel with a peer would send payments over those that are over, and lose every one of them: there they go as soon as
+ * the end is deep enough for the policy. What a deeper reorganisation brings back, such a node can't answer.
+ */
+export function dropWhereInTheWay(step: Builder, context: Context): void {
+  const { state } = step
+  if (context.choosesForwardingChannel || state.stage !== 'settled' || state.how !== 'cooperative') return
+  for (const c of state.clients)
+    if (c.channelId !== undefined) step.call({ call: 'drop', peer: c.id, channelId: c.channelId })
 }

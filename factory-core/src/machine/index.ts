@@ -37,6 +37,8 @@ export interface Context {
   readonly policy: Policy
   /** `HostCaps.maxPush`. */
   readonly maxPush: Msat
+  /** `HostCaps.choosesForwardingChannel`: forwards can be kept off channels that are over. */
+  readonly choosesForwardingChannel: boolean
   /** `HostCaps.blip56`. */
   readonly blip56?: Blip56Caps | undefined
   /** What this node signed here before may be missing in its store: nothing new is signed, ever. */

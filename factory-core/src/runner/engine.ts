@@ -138,6 +138,7 @@ export class Engine {
       now: deps.clock(),
       policy: this.#policy,
       maxPush: deps.host.caps.maxPush,
+      choosesForwardingChannel: deps.host.caps.choosesForwardingChannel,
       blip56: deps.host.caps.blip56,
       sealed: deps.store.isSealed(instance),
       item: (key) => deps.store.item(instance, key),

@@ -14,6 +14,7 @@ export async function contextOf(net: Net, id: NodeId, instance: InstanceId): Pro
     now: 0,
     policy: defaultPolicy,
     maxPush: msat(0),
+    choosesForwardingChannel: true,
     sealed: false,
     item: (key) => net.disk(id).items.get(instance)?.get(key),
     factory: () => undefined,

@@ -68,6 +68,7 @@ abstract class Party<S extends State, Phase extends string> {
       height: HEIGHT,
       now: 1_800_000_000,
       maxPush: msat(0),
+      choosesForwardingChannel: true,
       policy: { ...defaultPolicy, autoAccept: this.autoAccept },
       sealed: false,
       item: (key) => this.#store.item(instance, key),

@@ -86,6 +86,7 @@ export class Arena {
       now: this.#time,
       policy: this.#policies.get(id) ?? defaultPolicy,
       maxPush: host.caps.maxPush,
+      choosesForwardingChannel: true,
       sealed: false,
       item: (key) => this.disk(id).items.get(instance)?.get(key),
       factory: (other) => this.state(id, other),

@@ -19,7 +19,7 @@ import {
   onAssistSilence,
 } from '../../assist/client.js'
 import { advanceDistribution, onDistributionUnconfirmed, settleWhenDistributed } from '../../exit/distribution.js'
-import { bury } from '../../finality/client.js'
+import { bury, dropWhereInTheWay } from '../../finality/client.js'
 import { seenByClient, unseenByClient } from '../../sightings/client.js'
 import { clipText, encodePayload, FactoryError, type Invite, type Payload } from '@ln-factory/tlv'
 import {
@@ -140,6 +140,7 @@ export function stepClient(state: ClientState, live: ClientLive, event: Event, c
   try {
     onEvent(step, context, live, event)
     if (state.move?.moved !== true && step.state.move?.moved === true) watchMoved(step, context, live)
+    if (state.stage !== 'settled') dropWhereInTheWay(step, context)
     return step.done()
   } catch (error) {
     if (!(error instanceof FactoryError) || event.type === 'operator') throw error

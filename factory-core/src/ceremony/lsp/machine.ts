@@ -51,7 +51,7 @@ import {
   startLspExit,
   watchTree,
 } from '../../exit/lsp.js'
-import { bury } from '../../finality/lsp.js'
+import { bury, dropWhereInTheWay } from '../../finality/lsp.js'
 import { paysForSale } from '../../liquidity/gate.js'
 import { giveUpAll, leaveSales, onSaleAbort, onSaleDisconnected } from '../../liquidity/lsp/sales.js'
 import {
@@ -185,6 +185,7 @@ export function stepLsp(state: LspState, live: LspLive, event: Event, context: C
   try {
     onEvent(step, live, event, context)
     if (state.stage !== 'active' && step.state.stage === 'active') watchTree(step, context, live)
+    if (state.stage !== 'settled') dropWhereInTheWay(step, context)
     if (state.stage === 'active' && (step.state.stage !== 'active' || step.state.exit !== undefined))
       leaveSales(step, context, live)
     return step.done()
