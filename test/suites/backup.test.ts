@@ -16,8 +16,8 @@ describeWithLightningd('invariant 8: backups on real nodes', () => {
   beforeAll(async () => {
     net = await FactoryNetwork.start(2)
     client = net.clients[0] as Lightningd
-    const { 'lightning-dir': directory } = await client.call('getinfo')
-    database = join(String(directory), 'factory', 'factory.sqlite3')
+    const info = (await client.call('getinfo')) as unknown as { readonly 'lightning-dir': string }
+    database = join(info['lightning-dir'], 'factory', 'factory.sqlite3')
   })
   afterAll(() => (net as FactoryNetwork | undefined)?.stop())
 
