@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { REORG_DEPTH } from '@ln-factory/core/watch'
 import { until } from '../network/index.js'
 import type { Ledger } from './ledger.js'
 import { say, sats, table } from './print.js'
@@ -8,6 +9,9 @@ import { holdings, type Created, type Stage } from './stage.js'
 export async function closeTogether(stage: Stage, ledger: Ledger, factory: Created): Promise<void> {
   const { lsp, clients } = stage
   const before = await Promise.all(clients.map((c) => holdings(c)))
+  const inFactory = new Set(
+    (await Promise.all(clients.map((c) => c.channels()))).flat().map((c) => `${c.txid}:${c.vout}`),
+  )
 
   const closed = await stage.close(factory.instance)
   await stage.bitcoind.waitForMempool([closed.txid])
@@ -31,6 +35,15 @@ export async function closeTogether(stage: Stage, ledger: Ledger, factory: Creat
   assert.equal(
     rows.reduce((sum, [, , got]) => sum + got, closed.ours + closed.fee),
     factory.amount,
+  )
+  // Until the close is final the nodes keep the channels, with balances that are in the wallets already.
+  await stage.mine(REORG_DEPTH)
+  await until(
+    async () => {
+      const lists = await Promise.all([lsp, ...clients].map((node) => node.channels()))
+      return !lists.flat().some((c) => inFactory.has(`${c.txid}:${c.vout}`))
+    },
+    { what: 'the channels of A to be gone' },
   )
   say(`${sats(factory.amount)} sat of the funding = clients + LSP + fee`)
 }
