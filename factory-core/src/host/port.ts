@@ -154,7 +154,7 @@ export interface DirectPayment {
   readonly amount: Msat
   /** `payment_secret` (BOLT 4), from the payee's `expect`. */
   readonly secret: Uint8Array
-  /** Blocks from now to `cltv_expiry`. */
+  /** Blocks from now to `cltv_expiry`. 0: too late to begin; only one that is under way, or has ended, is told of. */
   readonly delta: number
 }
 

@@ -165,6 +165,7 @@ export class LdkDirectPayments implements DirectPayments {
 
   private send({ peer, channelId, hash, amount, secret, delta }: DirectPayment): void {
     const { manager } = this.node
+    if (delta < 1) throw new FactoryError('payment_failed', `too late to begin payment ${hash}`)
     const usable = manager.list_usable_channels()
     if (!usable.some((c) => channelIdOf(c.get_channel_id()) === channelId))
       throw new FactoryError('payment_failed', `no channel ${channelId} to pay over`)

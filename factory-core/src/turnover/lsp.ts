@@ -9,7 +9,13 @@ import { isGone, isLeaving } from '../assist/state.js'
 import { accepted, clientPosition, participantAt } from '../ceremony/lsp/factory.js'
 import type { LspState } from '../ceremony/lsp/state.js'
 import type { DirectPayment, HostChannel, ReceivedHtlc } from '../host/port.js'
-import { incorrectPaymentDetails, latestExpiry, minForwardDelta, temporaryNodeFailure } from '../htlc/index.js'
+import {
+  incorrectPaymentDetails,
+  latestExpiry,
+  minFinalDelta,
+  minForwardDelta,
+  temporaryNodeFailure,
+} from '../htlc/index.js'
 import { idBytes, type Context, type OperatorOrder, type StepBuilder } from '../machine/index.js'
 import { warningAt } from '../liquidity/chain.js'
 import { soldAs } from '../liquidity/gate.js'
@@ -312,7 +318,8 @@ function payOn(
     hash: part.hash,
     amount: part.amountOut,
     secret: part.secretOut,
-    delta: Math.max(1, Math.min(wanted, most)),
+    // With less the client could take it, and let the HTLC that pays us back expire while we leave the factory.
+    delta: most < minFinalDelta(goal.to.earlyWarning) ? 0 : Math.min(wanted, most),
   }
   step.call({ call: 'payDirect', payment })
 }

@@ -68,6 +68,7 @@ export class SimPayments implements DirectPayments {
 
   #offer(payment: DirectPayment): Promise<Outcome> {
     const { world, nodeId } = this.host
+    if (payment.delta < 1) throw new FactoryError('payment_failed', 'too late')
     const channel = this.host.mine.get(payment.channelId)
     const peer = world.hosts.get(payment.peer)
     if (channel === undefined || peer?.mine.get(payment.channelId) !== channel)

@@ -119,6 +119,31 @@ describe('a hostile client', () => {
   })
 })
 
+describe('an LSP that died before it paid onward', () => {
+  it('begins nothing when it comes back too late to enforce what pays it back', async () => {
+    let found: Turning | undefined
+    for (let at = 1; at < 40 && found === undefined; at++) {
+      const turned = await turning(8, [BALANCE])
+      const { world, lsp } = turned.net
+      world.kill = { node: lsp, at: (world.commits.get(lsp) ?? 0) + at, when: 'after' }
+      await world.mine(3)
+      world.kill = undefined
+      const state = turned.net.stateOf(lsp, turned.old)
+      if (state?.role === 'lsp' && state.moves?.[0]?.part?.step === 'paying') found = turned
+    }
+    if (found === undefined) throw new Error('it never came so far')
+    const { net, old, next } = found
+    const { lsp, world } = net
+    const client = net.client(0)
+    expect(net.host(lsp).direct.offered).toEqual([])
+    for (let i = 0; i < 60; i++) world.chain.mine()
+    await net.heal()
+    await world.run()
+    expect(net.host(lsp).direct.offered).toEqual([])
+    expect(channelOf(net, client, old).balance + channelOf(net, client, next).balance).toBe(BALANCE)
+  })
+})
+
 describe('a hostile LSP', () => {
   /** Pays over the new channel as soon as it knows the hash, and lets the client pay nothing. */
   async function payFirst(change: (part: MovePart) => Partial<{ amount: bigint; delta: number }>) {

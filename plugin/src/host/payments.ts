@@ -64,6 +64,7 @@ export class ClnPayments implements DirectPayments {
   }
 
   private async send(payment: DirectPayment, groupid: number): Promise<void> {
+    if (payment.delta < 1) throw new FactoryError('payment_failed', `too late to begin payment ${payment.hash}`)
     const channel = (await this.channels.list()).find((c) => c.channelId === payment.channelId)
     if (channel?.alias === undefined)
       throw new FactoryError('payment_failed', `no channel ${payment.channelId} to pay over`)
